@@ -1,0 +1,40 @@
+import type { Json, JsonObject } from './event.ts'
+
+export interface Column {
+  readonly name: string
+  /** A ClickHouse type, such as `LowCardinality(String)`. */
+  readonly type: string
+}
+
+export interface TableSpec {
+  readonly name: string
+  readonly columns: readonly Column[]
+  /**
+   * `append`: a row per event. `upsert`: the newest row of each event id counts, and a tombstone deletes it.
+   */
+  readonly mode: 'append' | 'upsert'
+  readonly orderBy?: readonly string[] | undefined
+  readonly partitionBy?: string | undefined
+  /** A ClickHouse TTL expression, such as `at + INTERVAL 90 DAY`. */
+  readonly ttl?: string | undefined
+}
+
+export interface QueryResult {
+  readonly columns: readonly Column[]
+  readonly rows: readonly JsonObject[]
+}
+
+/** ClickHouse: in the process (chDB) or a server, both through `@clickhouse/client`. */
+export interface Analytics {
+  /** Creates the table or adds the columns it lacks. Throws `Fatal` when a column is there with another type. */
+  ensureTable(spec: TableSpec): Promise<void>
+  /**
+   * Inserts all rows synchronously under a deduplication token: a repeated insert with the same token is dropped.
+   * Throws `RejectedRows` if the rows themselves cannot be accepted, `Retryable` if the server is down.
+   */
+  insert(table: string, rows: readonly JsonObject[], token: string): Promise<void>
+  /** A read-only query. `params` fill `{name:Type}`. Throws `InvalidInput` with ClickHouse's own message. */
+  query(sql: string, params?: Readonly<Record<string, Json>>, signal?: AbortSignal): Promise<QueryResult>
+  tables(): Promise<readonly { readonly name: string; readonly rows: number; readonly bytes: number }[]>
+  close(): Promise<void>
+}

@@ -1,0 +1,26 @@
+import type { Json } from './event.ts'
+
+export interface SchemaProblem {
+  /** JSON pointer into the value. */
+  readonly pointer: string
+  readonly message: string
+}
+
+/** Bytes to values and back, for one topic. */
+export interface Codec {
+  readonly format: string
+  /** The fields that the topic's schema declares, if it has one. */
+  readonly fields: ReadonlySet<string> | undefined
+  /** The topic's schema as its author wrote it, if it has one. */
+  readonly schema: Json | undefined
+  /** Throws `InvalidInput` (`bad_bytes`) for bytes that are no value of this format. */
+  decode(bytes: Uint8Array): Json
+  encode(value: Json): Uint8Array
+  /** Everything in which the value breaks the topic's schema; empty when it fits or when there is no schema. */
+  validate(value: Json): SchemaProblem[]
+}
+
+export interface Serde {
+  /** The codec of a topic: by its schema, else JSON. Throws `InvalidInput` for a schema file that cannot be used. */
+  codec(topic: string): Promise<Codec>
+}

@@ -1,0 +1,16 @@
+import type { Analytics } from './analytics.ts'
+import type { Embedder } from './embedder.ts'
+import type { EventLog } from './event-log.ts'
+import type { LiveLog } from './live-log.ts'
+import type { Serde } from './serde.ts'
+import type { VectorStore } from './vector-store.ts'
+
+/** What the runtime binds. Each is opened when it is first asked for, and the same one is handed out afterwards. */
+export interface Services {
+  readonly serde: Serde
+  log(): Promise<EventLog>
+  analytics(): Promise<Analytics>
+  vectors(): Promise<VectorStore>
+  live(): Promise<LiveLog>
+  embedder(): Promise<Embedder>
+}
