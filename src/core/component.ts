@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Rejection } from './errors.ts'
 import type { Event, Json, NewRecord, Position } from './event.ts'
 import type { TopicConfig } from './event-log.ts'
+import type { Expressions, ExpressionType } from './expression.ts'
 import type { Services } from './services.ts'
 import type { LaneState, StateChange, StateReader } from './state.ts'
 
@@ -10,8 +11,6 @@ export interface Shape {
   readonly fields: ReadonlySet<string> | undefined
   readonly vectors: ReadonlySet<string>
 }
-
-export type ExpressionType = 'bool' | 'string' | 'number' | 'list' | 'any'
 
 /** Something an option refers to, so that `lint` can check it and point at it. `path` leads from the options. */
 export type Reference =
@@ -35,19 +34,12 @@ interface Definition<Options> {
   references?(options: Options): Reference[]
 }
 
-/** An expression, compiled. Throws `MillraceError` with code `expression_failed` when the event does not fit. */
-export type Expression<T> = (event: Event) => T
-
 export interface ComponentContext {
   readonly pipeline: string
   /** Unique within the pipeline, such as `embed` or `clickhouse.2`; names state, metrics and dead letters. */
   readonly component: string
   readonly services: Services
-  expression(text: string, returns: 'bool'): Expression<boolean>
-  expression(text: string, returns: 'string'): Expression<string>
-  expression(text: string, returns: 'number'): Expression<number>
-  expression(text: string, returns: 'list'): Expression<readonly Json[]>
-  expression(text: string, returns: 'any'): Expression<Json>
+  readonly expressions: Expressions
 }
 
 /** What becomes of one event: nothing, one event, several, or a failure. */

@@ -1,0 +1,4 @@
+import type { AnyIntake, AnySink } from '../src/core/component.ts'
+
+/** Every source and sink. A new one is a file or folder of its own and a line here. */
+export const connectors: readonly (AnyIntake | AnySink)[] = []

@@ -1,0 +1,4 @@
+import type { AnyProcessor } from '../core/component.ts'
+
+/** Every processor. A new one is a file of its own and a line here. */
+export const processors: readonly AnyProcessor[] = []
