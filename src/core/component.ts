@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Rejection } from './errors.ts'
-import type { Event, Json, NewRecord, Position } from './event.ts'
+import type { Event, NewRecord, Position } from './event.ts'
 import type { TopicConfig } from './event-log.ts'
 import type { Expressions, ExpressionType } from './expression.ts'
 import type { Services } from './services.ts'
