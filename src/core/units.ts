@@ -43,7 +43,7 @@ function scaled(match: RegExpExecArray | null, factorOf: (unit: string) => numbe
  */
 export function duration() {
   return z
-    .union([z.string().regex(durationPattern), z.number().nonnegative()], { error: durationMessage })
+    .union([z.string().regex(durationPattern, durationMessage), z.number().nonnegative()], { error: durationMessage })
     .transform((value) => (typeof value === 'number' ? value : (parseDuration(value) ?? 0)))
 }
 
@@ -53,6 +53,8 @@ export function duration() {
  */
 export function byteSize() {
   return z
-    .union([z.string().regex(byteSizePattern), z.number().int().nonnegative()], { error: byteSizeMessage })
+    .union([z.string().regex(byteSizePattern, byteSizeMessage), z.number().int().nonnegative()], {
+      error: byteSizeMessage,
+    })
     .transform((value) => (typeof value === 'number' ? value : (parseByteSize(value) ?? 0)))
 }
