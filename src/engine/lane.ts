@@ -1,0 +1,328 @@
+import type { BlockSink, EventSink } from '../core/component.ts'
+import { type LogRecord, laneName } from '../core/event.ts'
+import type { EventLog, LaneSource } from '../core/event-log.ts'
+import type { Expression } from '../core/expression.ts'
+import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
+import type { Codec } from '../core/serde.ts'
+import { BatchSizer } from './batch-sizer.ts'
+import { BlockCutter, type Span } from './block-cutter.ts'
+import { BoundedQueue } from './bounded-queue.ts'
+import { type DeadLetter, writeDeadLetters } from './dead-letters.ts'
+import { decodeRecords } from './decoder.ts'
+import { EventWriter } from './event-writer.ts'
+import { Journal } from './journal.ts'
+import { LaneStates } from './lane-state.ts'
+import type { PipelineMeter } from './pipeline-meter.ts'
+import { type NamedProcessor, type Processed, ProcessorChain } from './processor-chain.ts'
+import { type RetryOptions, retry } from './retry.ts'
+
+export interface LaneOptions {
+  readonly pipeline: string
+  readonly source: LaneSource
+  readonly log: EventLog
+  readonly codec: Codec
+  readonly id: Expression<string> | undefined
+  readonly processors: readonly NamedProcessor[]
+  readonly eventSinks: readonly { readonly component: string; readonly sink: EventSink }[]
+  readonly blockSinks: readonly { readonly component: string; readonly sink: BlockSink }[]
+  readonly block: BlockLimits
+  readonly meter: PipelineMeter
+}
+
+/** A batch that was read and whose processing has begun. */
+interface Batch {
+  readonly span: Span
+  readonly records: readonly LogRecord[]
+  readonly processed: Promise<Processed>
+}
+
+interface ClosedBlock {
+  readonly from: number
+  readonly to: number
+  readonly records: readonly LogRecord[]
+  readonly processed: readonly Processed[]
+}
+
+/** Batches that may be processed side by side, and closed blocks that may wait for their turn, per lane. */
+const batchesInFlight = 4
+const blocksInFlight = 2
+
+/**
+ * The ordered work of one pipeline on one partition: three loops with bounded queues between them.
+ *
+ *     read ──batches──▶ deliver ──closed blocks──▶ settle ──▶ commit
+ *                          └──▶ event writers ──────┘
+ *
+ * `read` starts the processing of each batch and reads on. `deliver` takes the processed batches in order, hands them to
+ * the event writers at once, and cuts blocks. `settle` journals the end of a block, writes the block to the block sinks,
+ * waits for the event writers to have passed it, and commits.
+ */
+export class Lane {
+  readonly name: string
+  readonly #options: LaneOptions
+  readonly #abort = new AbortController()
+  readonly #states: LaneStates
+  readonly #chain: ProcessorChain
+  readonly #cutter: BlockCutter
+  readonly #journal: Journal
+  readonly #writers: readonly EventWriter[]
+  readonly #batches = new BoundedQueue<Batch>(batchesInFlight)
+  readonly #blocks = new BoundedQueue<ClosedBlock>(blocksInFlight)
+  readonly #sizer = new BatchSizer()
+  /** Rejections by event sinks that are not yet in the dead letters. */
+  #rejected: DeadLetter[] = []
+  #committed: number
+
+  constructor(options: LaneOptions) {
+    const { source, pipeline } = options
+    this.#options = options
+    this.name = laneName(pipeline, source.partition)
+    this.#committed = source.committed.from
+    this.#states = new LaneStates(source.state)
+    this.#cutter = new BlockCutter(options.block, source.committed.ends)
+    this.#journal = new Journal(source.committed)
+    this.#chain = new ProcessorChain(options.processors, this.#states, this.#abort.signal, (component) =>
+      this.#retry(component, false),
+    )
+    this.#writers = options.eventSinks.map(({ component, sink }) => this.#createWriter(component, sink))
+  }
+
+  /**
+   * Runs until `stop` fires, then finishes and commits what it has read. `abort` (or the loss of the partition) drops
+   * everything at once; what was not committed is replayed by whoever reads the partition next. Throws what is final.
+   */
+  async run(stop: AbortSignal, abort: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([abort, this.#options.source.revoked])
+    const onAbort = () => this.#abort.abort(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    const writersDone = new AbortController()
+    const writing = this.#writers.map((writer) => writer.run(AbortSignal.any([writersDone.signal, this.#abort.signal])))
+    const flow = Promise.all([this.#read(stop), this.#deliver(), this.#settle()])
+    try {
+      // A writer only ends before the flow does by failing.
+      await Promise.race([flow, ...writing.map((writer) => writer.then(() => flow))])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#abort.abort(signal.aborted ? signal.reason : undefined)
+      writersDone.abort()
+      this.#batches.end()
+      this.#blocks.end()
+      await Promise.allSettled([flow, ...writing])
+    }
+  }
+
+  async status(): Promise<PipelineStatus['lanes'][number]> {
+    const { source } = this.#options
+    const end = await source.end()
+    const committed = this.#committed
+    return { ...source.partition, committed, end, lag: Math.max(0, end - committed) }
+  }
+
+  async #read(stop: AbortSignal): Promise<void> {
+    const { source, meter } = this.#options
+    const signal = AbortSignal.any([stop, this.#abort.signal])
+    let from = source.committed.from
+    while (!signal.aborted) {
+      await this.#batches.room(signal)
+      // Only this loop reads ahead of the cutter, so it keeps its own count of the boundaries it has passed.
+      const before = source.committed.ends.find((end) => end > from)
+      const limit = { events: this.#sizer.events, bytes: this.#sizer.bytes, before }
+      const records = await retry(() => source.read(limit, signal), this.#retry('source', true)).catch(
+        ignoreAbort(signal),
+      )
+      if (!records || (records.length === 0 && (before === undefined || signal.aborted))) continue
+      // Nothing is left below the boundary (compacted or expired): the block ends there all the same.
+      const last = records.at(-1)
+      const to = last ? last.offset + 1 : (before ?? from)
+      meter.read(records.length)
+      this.#batches.push(this.#start({ from, to, records: records.length, bytes: sizeOf(records) }, records))
+      from = to
+    }
+    this.#batches.end()
+  }
+
+  #start(span: Span, records: readonly LogRecord[]): Batch {
+    const { codec, id } = this.#options
+    const started = performance.now()
+    const { events, deadLetters } = decodeRecords(records, codec, id)
+    const processed = this.#chain.run(events).then((result) => {
+      this.#sizer.took(performance.now() - started, records.length)
+      return { events: result.events, deadLetters: [...deadLetters, ...result.deadLetters] }
+    })
+    // `deliver` awaits it in its turn; until then a failure must not count as unhandled.
+    processed.catch(() => {})
+    return { span, records, processed }
+  }
+
+  async #deliver(): Promise<void> {
+    let open: { from: number; to: number; records: LogRecord[]; processed: Processed[] } | undefined
+    const close = async () => {
+      if (!open) return
+      const block = open
+      open = undefined
+      this.#cutter.closed(block.to)
+      await this.#blocks.room(this.#abort.signal)
+      this.#blocks.push(block)
+    }
+    for (;;) {
+      const due = this.#cutter.dueIn(performance.now())
+      const batch = await this.#batches.shift(due)
+      if (batch === 'ended') break
+      if (batch === 'timeout') {
+        await close()
+        continue
+      }
+      const processed = await batch.processed
+      const { span, records } = batch
+      for (const writer of this.#writers) writer.push(processed.events, span.to)
+      open ??= { from: span.from, to: span.to, records: [], processed: [] }
+      open.to = span.to
+      for (const record of records) open.records.push(record)
+      open.processed.push(processed)
+      if (this.#cutter.add(span, performance.now())) await close()
+    }
+    // Stopping: the open block is finished, unless it is a replay that has not reached its journalled end.
+    if (this.#cutter.boundary === undefined) await close()
+    this.#blocks.end()
+  }
+
+  async #settle(): Promise<void> {
+    for (;;) {
+      const block = await this.#blocks.shift()
+      if (block === 'ended' || block === 'timeout') return
+      await this.#settleBlock(block)
+    }
+  }
+
+  async #settleBlock(block: ClosedBlock): Promise<void> {
+    const { blockSinks, log, pipeline } = this.#options
+    if (blockSinks.length > 0) {
+      this.#journal.close(block.to)
+      if (!this.#journal.isJournalled(block.to)) await this.#commit()
+    }
+    const written = await Promise.all(blockSinks.map((named) => this.#writeBlock(block, named)))
+    await this.#abortable(Promise.all(this.#writers.map((writer) => writer.reached(block.to))))
+    const letters = [
+      ...block.processed.flatMap(({ deadLetters }) => deadLetters),
+      ...written.flat(),
+      ...this.#rejected.filter(({ offset }) => offset < block.to),
+    ]
+    if (letters.length > 0) {
+      const record = finder(block.records)
+      await retry(() => writeDeadLetters(log, pipeline, this.name, letters, record), this.#retry('dead letters', true))
+      this.#rejected = this.#rejected.filter(({ offset }) => offset >= block.to)
+    }
+    this.#options.meter.settled(block.records.length, block.processed, letters)
+    this.#journal.deliver(block.to)
+    // With another block closed already, its end and this delivery share one commit.
+    if (blockSinks.length === 0 || this.#blocks.size === 0) await this.#commit()
+  }
+
+  async #writeBlock(
+    block: ClosedBlock,
+    { component, sink }: { readonly component: string; readonly sink: BlockSink },
+  ): Promise<DeadLetter[]> {
+    const { source, meter } = this.#options
+    const events =
+      block.processed.length === 1 ? (block.processed[0]?.events ?? []) : block.processed.flatMap((p) => p.events)
+    if (events.length === 0) return []
+    const { from, to } = block
+    const whole = { id: `${this.name}/${from}-${to}`, lane: this.name, from, to, events }
+    const context = { lane: this.name, signal: this.#abort.signal }
+    const started = performance.now()
+    const rejections = await retry(
+      async () => {
+        source.assertOwned()
+        return sink.write(whole, context)
+      },
+      this.#retry(component, true),
+    )
+    meter.written(component, events.length - rejections.length, (performance.now() - started) / 1000)
+    return rejections.flatMap(({ index, code, message }) => {
+      const offset = events[index]?.position.offset
+      return offset === undefined ? [] : [{ offset, component, code, message }]
+    })
+  }
+
+  async #commit(): Promise<void> {
+    const next = this.#journal.next()
+    const changes = this.#states.below(next.from)
+    await retry(() => this.#options.source.commit(next, changes), this.#retry('commit', true))
+    this.#journal.committed(next)
+    this.#states.forget(next.from)
+    this.#committed = next.from
+  }
+
+  #createWriter(component: string, sink: EventSink): EventWriter {
+    const { source, meter } = this.#options
+    return new EventWriter(source.committed.from, {
+      component,
+      sink: {
+        takes: 'events',
+        write: async (events, context) => {
+          source.assertOwned()
+          return sink.write(events, context)
+        },
+      },
+      context: { lane: this.name, signal: this.#abort.signal },
+      retry: this.#retry(component, true),
+      accepted: (events, seconds) => {
+        meter.written(component, events.length, seconds)
+        meter.delivered(events)
+      },
+      rejected: (letters) => {
+        this.#rejected.push(...letters)
+      },
+    })
+  }
+
+  #retry(component: string, retryUnknown: boolean): RetryOptions {
+    const { meter } = this.#options
+    return {
+      signal: this.#abort.signal,
+      retryUnknown,
+      report: (error) => meter.trouble(this.name, component, error),
+    }
+  }
+
+  #abortable<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this.#abort
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(signal.reason)
+      if (signal.aborted) onAbort()
+      signal.addEventListener('abort', onAbort, { once: true })
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+    })
+  }
+}
+
+function ignoreAbort(signal: AbortSignal): (error: unknown) => undefined {
+  return (error) => {
+    if (!signal.aborted) throw error
+    return undefined
+  }
+}
+
+function sizeOf(records: readonly LogRecord[]): number {
+  let bytes = 0
+  for (const { key, value } of records) bytes += (key?.length ?? 0) + (value?.length ?? 0)
+  return bytes
+}
+
+/** Finds a record by offset; records ascend by offset. */
+function finder(records: readonly LogRecord[]): (offset: number) => LogRecord {
+  return (offset) => {
+    let low = 0
+    let high = records.length - 1
+    while (low <= high) {
+      const middle = (low + high) >> 1
+      const record = records[middle]
+      if (record === undefined) break
+      if (record.offset === offset) return record
+      if (record.offset < offset) low = middle + 1
+      else high = middle - 1
+    }
+    throw new Error(`no record at offset ${offset} in its own block`)
+  }
+}

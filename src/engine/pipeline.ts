@@ -1,0 +1,288 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { BlockSink, Catalog, ComponentContext, EventSink, Intake, Processor, Sink } from '../core/component.ts'
+import { errorMessage, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
+import type { LaneSource, TopicConfig } from '../core/event-log.ts'
+import type { Expressions } from '../core/expression.ts'
+import type { ComponentUse, PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
+import type { Services } from '../core/services.ts'
+import type { Log, Metrics } from '../telemetry/index.ts'
+import { deadLetterTopic } from './dead-letters.ts'
+import { intakeTopic, runIntake } from './intake.ts'
+import { Lane } from './lane.ts'
+import { PipelineMeter } from './pipeline-meter.ts'
+import type { NamedProcessor } from './processor-chain.ts'
+
+export interface EngineContext {
+  readonly services: Services
+  readonly catalog: Catalog
+  readonly expressions: Expressions
+  readonly metrics: Metrics
+  readonly log: Log
+  /** How the runtime wants a topic to be. */
+  topic(name: string): Partial<TopicConfig>
+}
+
+interface Named<T> {
+  readonly component: string
+  readonly sink: T
+}
+
+interface Built {
+  readonly intake: Intake | undefined
+  readonly processors: readonly NamedProcessor[]
+  readonly eventSinks: readonly Named<EventSink>[]
+  readonly blockSinks: readonly Named<BlockSink>[]
+}
+
+const longestRestartDelayMs = 30_000
+
+/**
+ * One running pipeline: its components, and a lane for each partition it was given. Whatever happens in it stays in it.
+ *
+ *     start ▶ starting ▶ running ⇄ degraded     a final error ▶ failed      input exhausted ▶ finished
+ */
+export class Pipeline {
+  readonly spec: PipelineSpec
+  readonly #context: EngineContext
+  readonly #meter: PipelineMeter
+  readonly #stop = new AbortController()
+  readonly #abort = new AbortController()
+  readonly #lanes = new Set<Lane>()
+  #state: PipelineState = 'starting'
+  #reason: string | undefined
+  #intakeEnded = false
+  #running: Promise<void> | undefined
+
+  constructor(spec: PipelineSpec, context: EngineContext) {
+    this.spec = spec
+    this.#context = context
+    this.#meter = new PipelineMeter(spec.name, context.metrics, context.log)
+  }
+
+  get topics(): readonly string[] {
+    const { source, name } = this.spec
+    return source.kind === 'topics' ? source.topics : [intakeTopic(name)]
+  }
+
+  get state(): PipelineState {
+    if (this.#state === 'running' && this.#meter.degraded !== undefined) return 'degraded'
+    return this.#state
+  }
+
+  /** Runs until it is stopped, fails or has nothing more to come. Never throws: `status` tells how it went. */
+  start(): void {
+    this.#running ??= this.#supervise()
+  }
+
+  /** Stops reading, finishes and commits what was read. */
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+    if (this.#state !== 'failed') this.#state = 'paused'
+  }
+
+  /** Drops everything at once; what was not committed is replayed at the next start. */
+  async abort(): Promise<void> {
+    this.#stop.abort()
+    this.#abort.abort()
+    await this.#running
+  }
+
+  /** Resolves when it has ended by itself or by `stop`. */
+  async ended(): Promise<void> {
+    await this.#running
+  }
+
+  /** Resolves once nothing is left to read and all of it is committed, or the pipeline has ended. */
+  async drained(): Promise<void> {
+    while (!this.#stop.signal.aborted && this.#state !== 'failed') {
+      if (this.#state === 'running' && (await this.#isDrained())) return
+      await delay(10)
+    }
+  }
+
+  async status(): Promise<PipelineStatus> {
+    const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
+    const { name, text, source, sinks } = this.spec
+    return {
+      name,
+      text,
+      state: this.state,
+      reason: this.#reason ?? this.#meter.degraded,
+      source: source.kind === 'topics' ? source.topics : [source.use.name],
+      sinks: sinks.map(({ component }) => component),
+      lanes,
+      lag: lanes.reduce((sum, lane) => sum + lane.lag, 0),
+      totals: this.#meter.totals,
+      rate: this.#meter.rate,
+      latency: this.#meter.latency,
+    }
+  }
+
+  async #supervise(): Promise<void> {
+    for (let failures = 0; !this.#stop.signal.aborted; failures++) {
+      try {
+        await this.#run()
+        return
+      } catch (error) {
+        if (this.#abort.signal.aborted) return
+        if (isFinal(error)) return this.#fail(error)
+        this.#meter.trouble(this.spec.name, 'pipeline', error)
+        this.#reason = errorMessage(error)
+        const wait = Math.min(longestRestartDelayMs, 200 * 2 ** failures) * (0.5 + Math.random() / 2)
+        await delay(wait, undefined, { signal: this.#stop.signal }).catch(() => undefined)
+      }
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#state = 'failed'
+    this.#reason = errorMessage(error)
+    this.#context.log.error(`pipeline ${this.spec.name} has stopped: ${this.#reason}`, { pipeline: this.spec.name })
+  }
+
+  async #run(): Promise<void> {
+    const { services } = this.#context
+    const log = await services.log()
+    for (const topic of [...this.topics, deadLetterTopic(this.spec.name)]) {
+      await log.ensureTopic(topic, this.#context.topic(topic))
+    }
+    const built = await this.#build()
+    const failed = new AbortController()
+    const stop = AbortSignal.any([this.#stop.signal, failed.signal])
+    const abort = AbortSignal.any([this.#abort.signal, failed.signal])
+    const work: Promise<void>[] = []
+    const guard = (promise: Promise<void>) =>
+      work.push(
+        promise.catch((error: unknown) => {
+          failed.abort(error)
+          throw error
+        }),
+      )
+    try {
+      if (built.intake) guard(this.#runIntake(built.intake, stop))
+      this.#state = 'running'
+      this.#reason = undefined
+      this.#meter.restart()
+      guard(this.#runLanes(built, stop, abort, guard))
+      await settleAll(work)
+    } finally {
+      await Promise.all([...built.eventSinks, ...built.blockSinks].map(({ sink }) => sink.close?.()))
+    }
+  }
+
+  async #runLanes(
+    built: Built,
+    stop: AbortSignal,
+    abort: AbortSignal,
+    guard: (lane: Promise<void>) => void,
+  ): Promise<void> {
+    const log = await this.#context.services.log()
+    const { source, name } = this.spec
+    const [group, start] = source.kind === 'topics' ? [source.group, source.start] : [name, 'earliest' as const]
+    for await (const lane of log.source({ topics: this.topics, group, start }).lanes(stop)) {
+      guard(this.#runLane(lane, built, stop, abort))
+    }
+  }
+
+  async #runLane(source: LaneSource, built: Built, stop: AbortSignal, abort: AbortSignal): Promise<void> {
+    const { services, expressions } = this.#context
+    const { spec } = this
+    const lane = new Lane({
+      pipeline: spec.name,
+      source,
+      log: await services.log(),
+      codec: await services.serde.codec(source.partition.topic),
+      id: spec.id === undefined ? undefined : expressions.compile(spec.id, 'string'),
+      processors: built.processors,
+      eventSinks: built.eventSinks,
+      blockSinks: built.blockSinks,
+      block: spec.block,
+      meter: this.#meter,
+    })
+    this.#lanes.add(lane)
+    try {
+      await lane.run(stop, abort)
+    } catch (error) {
+      // Someone else has the partition now and replays from what was committed.
+      if (!(source.revoked.aborted || error instanceof Fenced)) throw error
+    } finally {
+      this.#lanes.delete(lane)
+    }
+  }
+
+  async #runIntake(intake: Intake, stop: AbortSignal): Promise<void> {
+    const log = await this.#context.services.log()
+    await runIntake(intake, {
+      log,
+      pipeline: this.spec.name,
+      topic: this.#context.topic(intakeTopic(this.spec.name)),
+      signal: stop,
+      meter: this.#meter,
+    })
+    if (stop.aborted) return
+    this.#intakeEnded = true
+    await this.drained()
+    if (stop.aborted) return
+    this.#stop.abort()
+    this.#state = 'finished'
+  }
+
+  async #isDrained(): Promise<boolean> {
+    if (this.spec.source.kind === 'intake' && !this.#intakeEnded) return false
+    const log = await this.#context.services.log()
+    const topics = (await log.topics()).filter(({ name }) => this.topics.includes(name))
+    const partitions = topics.reduce((sum, topic) => sum + topic.partitions.length, 0)
+    const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
+    return lanes.length === partitions && lanes.every(({ lag }) => lag === 0)
+  }
+
+  async #build(): Promise<Built> {
+    const { catalog } = this.#context
+    const { spec } = this
+    const intake =
+      spec.source.kind === 'intake'
+        ? await known(catalog.sources, spec.source.use).create(
+            spec.source.use.options,
+            this.#componentContext(spec.source.use),
+          )
+        : undefined
+    const processors: NamedProcessor[] = []
+    for (const use of spec.processors) {
+      const processor: Processor = await known(catalog.processors, use).create(use.options, this.#componentContext(use))
+      processors.push({ component: use.component, processor })
+    }
+    const eventSinks: Named<EventSink>[] = []
+    const blockSinks: Named<BlockSink>[] = []
+    for (const use of spec.sinks) {
+      const { component } = use
+      const sink: Sink = await known(catalog.sinks, use).create(use.options, this.#componentContext(use))
+      if (sink.takes === 'events') eventSinks.push({ component, sink })
+      else blockSinks.push({ component, sink })
+    }
+    return { intake, processors, eventSinks, blockSinks }
+  }
+
+  #componentContext({ component }: ComponentUse): ComponentContext {
+    const { services, expressions } = this.#context
+    return { pipeline: this.spec.name, component, services, expressions }
+  }
+}
+
+function known<T>(components: ReadonlyMap<string, T>, { name }: ComponentUse): T {
+  const component = components.get(name)
+  if (component === undefined)
+    throw new Fatal({ code: 'unknown_component', message: `there is no component "${name}"` })
+  return component
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof Fatal || error instanceof InvalidInput
+}
+
+/** Waits for all, including those that are added meanwhile; then throws the first failure, if there was one. */
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
+  let settled: PromiseSettledResult<void>[] = []
+  while (settled.length < work.length) settled = await Promise.allSettled(work)
+  for (const result of settled) if (result.status === 'rejected') throw result.reason
+}

@@ -1,0 +1,112 @@
+import { InvalidInput, NotFound } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
+import type { PipelineControl, PipelineSpec, PipelineStatus } from '../core/pipeline.ts'
+import { type EngineContext, Pipeline } from './pipeline.ts'
+
+export interface SupervisorOptions {
+  readonly context: EngineContext
+  /** Checks a pipeline's text. Throws `InvalidInput` with every problem. */
+  parse(text: string, file: string): Promise<PipelineSpec>
+  /** Keeps a pipeline that was put by the API (`undefined`: removed), so that the next start has it. */
+  keep(name: string, text: string | undefined): Promise<void>
+}
+
+/** All pipelines of the process. Changes of one pipeline take their turn; pipelines do not wait for each other. */
+export class Supervisor implements PipelineControl {
+  readonly #options: SupervisorOptions
+  readonly #pipelines = new Map<string, Pipeline>()
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+  }
+
+  start(specs: readonly PipelineSpec[]): void {
+    for (const spec of specs) this.#start(spec)
+  }
+
+  list(): Promise<PipelineStatus[]> {
+    return Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.status()))
+  }
+
+  async get(name: string): Promise<PipelineStatus> {
+    return this.#known(name).status()
+  }
+
+  async put(name: string, yaml: string): Promise<PipelineStatus> {
+    const spec = await this.#options.parse(yaml, `${name}.yaml`)
+    if (spec.name !== name) {
+      const message = `the pipeline is called "${spec.name}" in its text but "${name}" in the address; make them the same`
+      throw new InvalidInput({ code: 'invalid_pipeline', message })
+    }
+    return this.#inTurn(name, async () => {
+      await this.#options.keep(name, yaml)
+      await this.#pipelines.get(name)?.stop()
+      return this.#start(spec).status()
+    })
+  }
+
+  async remove(name: string): Promise<void> {
+    this.#known(name)
+    await this.#inTurn(name, async () => {
+      await this.#pipelines.get(name)?.stop()
+      this.#pipelines.delete(name)
+      await this.#options.keep(name, undefined)
+    })
+  }
+
+  pause(name: string): Promise<PipelineStatus> {
+    return this.#inTurn(name, async () => {
+      const pipeline = this.#known(name)
+      await pipeline.stop()
+      return pipeline.status()
+    })
+  }
+
+  resume(name: string): Promise<PipelineStatus> {
+    return this.#inTurn(name, async () => {
+      const pipeline = this.#known(name)
+      const ended = ['paused', 'failed', 'finished'].includes(pipeline.state)
+      return (ended ? this.#start(pipeline.spec) : pipeline).status()
+    })
+  }
+
+  /** Resolves when every pipeline has ended by itself. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.ended()))
+  }
+
+  /** Stops all: finishes and commits what was read. When `abort` fires, drops the rest at once. */
+  async stop(abort: AbortSignal): Promise<void> {
+    const pipelines = [...this.#pipelines.values()]
+    const drop = () => void Promise.all(pipelines.map((pipeline) => pipeline.abort()))
+    abort.addEventListener('abort', drop, { once: true })
+    if (abort.aborted) drop()
+    await Promise.all(pipelines.map((pipeline) => pipeline.stop()))
+    abort.removeEventListener('abort', drop)
+  }
+
+  #start(spec: PipelineSpec): Pipeline {
+    const pipeline = new Pipeline(spec, this.#options.context)
+    this.#pipelines.set(spec.name, pipeline)
+    pipeline.start()
+    return pipeline
+  }
+
+  #known(name: string): Pipeline {
+    const pipeline = this.#pipelines.get(name)
+    if (pipeline) return pipeline
+    const message = `there is no pipeline "${name}"${didYouMean(name, this.#pipelines.keys())}`
+    throw new NotFound({ code: 'pipeline_not_found', message })
+  }
+
+  #inTurn<T>(name: string, change: () => Promise<T>): Promise<T> {
+    const mine = (this.#turns.get(name) ?? Promise.resolve()).then(change, change)
+    const settled = mine.catch(() => undefined)
+    this.#turns.set(name, settled)
+    void settled.then(() => {
+      if (this.#turns.get(name) === settled) this.#turns.delete(name)
+    })
+    return mine
+  }
+}
