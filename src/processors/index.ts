@@ -1,4 +1,6 @@
 import type { AnyProcessor } from '../core/component.ts'
+import { filter } from './filter.ts'
+import { map } from './map.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = []
+export const processors: readonly AnyProcessor[] = [filter, map]
