@@ -98,7 +98,8 @@ export class Lane {
     if (signal.aborted) onAbort()
     const writersDone = new AbortController()
     const writing = this.#writers.map((writer) => writer.run(AbortSignal.any([writersDone.signal, this.#abort.signal])))
-    const flow = Promise.all([this.#read(stop), this.#deliver(), this.#settle()])
+    const loops = [this.#read(stop), this.#deliver(), this.#settle()]
+    const flow = Promise.all(loops)
     try {
       // A writer only ends before the flow does by failing.
       await Promise.race([flow, ...writing.map((writer) => writer.then(() => flow))])
@@ -108,7 +109,8 @@ export class Lane {
       writersDone.abort()
       this.#batches.end()
       this.#blocks.end()
-      await Promise.allSettled([flow, ...writing])
+      // Nothing of this lane may still be at work when its successor starts.
+      await Promise.allSettled([...loops, ...writing])
     }
   }
 
