@@ -1,6 +1,7 @@
 import type { AnyProcessor } from '../core/component.ts'
 import { filter } from './filter.ts'
+import { flatten } from './flatten.ts'
 import { map } from './map.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = [filter, map]
+export const processors: readonly AnyProcessor[] = [filter, flatten, map]
