@@ -1,0 +1,223 @@
+import { hash } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Embedder, EmbedOptions } from '../core/embedder.ts'
+import { type Fatal, MillraceError } from '../core/errors.ts'
+import { CountWork } from './count-work.ts'
+import { DiskCache } from './disk-cache.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { MemoryCache } from './memory-cache.ts'
+import { type Model, readModel } from './model.ts'
+import type { QueuedText } from './queue.ts'
+import { EmbedRequest } from './request.ts'
+import { type Priority, type QueueBounds, TextWork } from './text-work.ts'
+import type { Warn } from './warn.ts'
+
+export interface EmbedderOptions {
+  /** The model's folder. */
+  readonly model: string
+  /** Worker threads, each with a copy of the model. `auto`: by the number of cores. */
+  readonly workers?: number | 'auto' | undefined
+  /** Where vectors are kept across restarts, and how many bytes of them. Left out: in memory only. */
+  readonly disk?: { readonly folder: string; readonly maxBytes?: number | undefined } | undefined
+  /** Bytes of vectors kept in memory; 0 keeps none. */
+  readonly memoryBytes?: number | undefined
+  readonly bounds?: QueueBounds | undefined
+  readonly warn?: Warn | undefined
+  /** For tests: embedding exactly this text ends its thread, as a crash would. */
+  readonly crashOn?: string | undefined
+}
+
+/** Counted since the start, except what is said to be now. */
+export interface EmbedderStats {
+  /** Texts that went through the model, and their tokens. */
+  readonly computed: number
+  readonly tokens: number
+  /** Of these, how many were cut at `maxTokens`. */
+  readonly truncated: number
+  /** Vectors that were already there. */
+  readonly memoryHits: number
+  readonly diskHits: number
+  /** Texts that were already on their way for someone else. */
+  readonly joined: number
+  /** Texts that wait or run now. */
+  readonly queueDepth: number
+  /** Calls that wait for room in the queue now. */
+  readonly callersWaiting: number
+  /** Worker threads now, and how many were replaced. */
+  readonly threads: number
+  readonly restarts: number
+}
+
+export interface LocalEmbedder extends Embedder {
+  stats(): EmbedderStats
+}
+
+const defaultMemoryBytes = 64 * 2 ** 20
+const defaultDiskBytes = 512 * 2 ** 20
+const defaultBounds: QueueBounds = { texts: 4_096, characters: 8 * 2 ** 20 }
+/** Hashing a longer text would hold up the main thread. */
+const longestCached = 2 ** 18
+/** Texts that one call handles before others get their turn. */
+const textsPerTurn = 128
+const mostThreads = 8
+
+/**
+ * An embedder that runs the model on worker threads of this process. Returns as soon as the model's description is
+ * read; the threads load it meanwhile. Throws `Fatal` (`model_unusable`); a fault that only loading finds is thrown by
+ * `embed` and `countTokens`. Vectors are shared with the cache: they must not be changed.
+ */
+export async function createEmbedder(options: EmbedderOptions): Promise<LocalEmbedder> {
+  const model = await readModel(options.model)
+  const { folder, maxBytes = defaultDiskBytes } = options.disk ?? {}
+  const { dimension } = model
+  const { warn } = options
+  const disk = folder === undefined ? undefined : await DiskCache.open({ folder, maxBytes, dimension, warn })
+  return new WorkerEmbedder(model, disk, options)
+}
+
+class WorkerEmbedder implements LocalEmbedder {
+  readonly model: string
+  readonly fingerprint: string
+  readonly dimension: number
+  readonly maxTokens: number
+  readonly #memory: MemoryCache
+  readonly #disk: DiskCache | undefined
+  readonly #texts: TextWork
+  readonly #counts: CountWork
+  readonly #dispatcher: Dispatcher
+  readonly #end = new AbortController()
+  #memoryHits = 0
+  #diskHits = 0
+  #joined = 0
+
+  constructor(model: Model, disk: DiskCache | undefined, options: EmbedderOptions) {
+    this.model = model.name
+    this.fingerprint = model.fingerprint
+    this.dimension = model.dimension
+    this.maxTokens = model.maxTokens
+    this.#memory = new MemoryCache(options.memoryBytes ?? defaultMemoryBytes, model.dimension)
+    this.#disk = disk
+    const bounds = options.bounds ?? defaultBounds
+    this.#texts = new TextWork(model, bounds, (entry, vector) => this.#keep(entry, vector))
+    this.#counts = new CountWork(bounds.characters)
+    const jobs = {
+      next: (threads: number) =>
+        this.#texts.next('query', threads) ?? this.#counts.next() ?? this.#texts.next('bulk', threads),
+      pending: () => this.#texts.waiting('query') || this.#texts.waiting('bulk') || this.#counts.waiting,
+    }
+    const data = { model, crashOn: options.crashOn }
+    const fatal = (error: Fatal) => this.#fail(error)
+    this.#dispatcher = new Dispatcher(data, threadCount(options.workers), jobs, fatal, options.warn)
+  }
+
+  async embed(texts: readonly string[], { priority = 'bulk', signal }: EmbedOptions = {}): Promise<Float32Array[]> {
+    this.#end.signal.throwIfAborted()
+    const request = new EmbedRequest(texts.length, signal)
+    const fail = () => request.fail(this.#end.signal.reason)
+    this.#end.signal.addEventListener('abort', fail, { once: true })
+    try {
+      await this.#enterAll(texts, priority, request)
+      return await request.promise
+    } finally {
+      this.#end.signal.removeEventListener('abort', fail)
+    }
+  }
+
+  async countTokens(texts: readonly string[]): Promise<number[]> {
+    this.#end.signal.throwIfAborted()
+    return await this.#counts.count(texts, this.#end.signal, () => this.#dispatcher.wake())
+  }
+
+  stats(): EmbedderStats {
+    return {
+      ...this.#texts.totals,
+      memoryHits: this.#memoryHits,
+      diskHits: this.#diskHits,
+      joined: this.#joined,
+      queueDepth: this.#texts.depth,
+      callersWaiting: this.#texts.callersWaiting,
+      threads: this.#dispatcher.threads,
+      restarts: this.#dispatcher.restarts,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#fail(new MillraceError({ code: 'embedder_closed', message: 'the embedder has been closed.' }))
+    await this.#dispatcher.close()
+    await this.#disk?.close()
+  }
+
+  async #enterAll(texts: readonly string[], priority: Priority, request: EmbedRequest): Promise<void> {
+    for (let index = 0; index < texts.length && !request.over.aborted; index++) {
+      if (index % textsPerTurn === textsPerTurn - 1) await nextTurn()
+      const text = texts[index] ?? ''
+      const key = text.length > longestCached ? undefined : this.#key(text)
+      if (this.#answer(text, key, priority, request, index)) continue
+      if (!this.#texts.tryEnter(text, priority)) {
+        this.#dispatcher.wake()
+        const entered = await this.#texts.enter(text, priority, request.over).then(
+          () => true,
+          () => false,
+        )
+        if (!entered) return
+        // While this call waited, the same text may have come in from elsewhere.
+        if (this.#answer(text, key, priority, request, index)) {
+          this.#texts.leave(text, priority)
+          continue
+        }
+      }
+      this.#texts.add(text, key, priority, request, index)
+    }
+    this.#dispatcher.wake()
+  }
+
+  /** Answers from the caches or joins a text that is on its way. */
+  #answer(text: string, key: string | undefined, priority: Priority, request: EmbedRequest, index: number): boolean {
+    const vector = key === undefined ? undefined : this.#cached(key)
+    if (vector !== undefined) {
+      request.settle(index, vector)
+      return true
+    }
+    const joined = this.#texts.join(text, priority, request, index)
+    if (joined) this.#joined++
+    return joined
+  }
+
+  #cached(key: string): Float32Array | undefined {
+    const inMemory = this.#memory.get(key)
+    if (inMemory !== undefined) {
+      this.#memoryHits++
+      return inMemory
+    }
+    const onDisk = this.#disk?.get(key)
+    if (onDisk === undefined) return undefined
+    this.#diskHits++
+    this.#memory.set(key, onDisk)
+    return onDisk
+  }
+
+  #keep({ key }: QueuedText, vector: Float32Array): void {
+    if (key === undefined) return
+    this.#memory.set(key, vector)
+    this.#disk?.set(key, vector)
+  }
+
+  #key(text: string): string {
+    return hash('sha256', `${this.fingerprint}\n${text}`, 'base64')
+  }
+
+  #fail(error: Error): void {
+    if (this.#end.signal.aborted) return
+    this.#end.abort(error)
+    this.#texts.failAll(error)
+    this.#counts.failAll(error)
+  }
+}
+
+/** One core stays with the main thread where there are more than two. */
+function threadCount(workers: number | 'auto' | undefined): number {
+  if (typeof workers === 'number') return Math.max(1, Math.floor(workers))
+  const cores = availableParallelism()
+  return cores <= 2 ? cores : Math.min(mostThreads, cores - 1)
+}
