@@ -1,11 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
+const report = process.env['MILLRACE_TEST_REPORT']
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Tests start engines, workers and whole processes: more at once than there are cores only makes each slower.
+    // Native engines must not be opened on worker threads. More processes than cores only make each slower.
+    pool: 'forks',
     maxWorkers: 2,
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 })
