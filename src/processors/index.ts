@@ -1,7 +1,10 @@
 import type { AnyProcessor } from '../core/component.ts'
+import { classify } from './classify.ts'
+import { dedupe } from './dedupe.ts'
+import { embed } from './embed.ts'
 import { filter } from './filter.ts'
 import { flatten } from './flatten.ts'
 import { map } from './map.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = [filter, flatten, map]
+export const processors: readonly AnyProcessor[] = [classify, dedupe, embed, filter, flatten, map]
