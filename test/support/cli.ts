@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 
 export interface CliOptions {
   /** The folder the command runs in. Its data folder is `data/` in there unless the environment says otherwise. */
@@ -32,7 +33,7 @@ export interface RunningCli {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-const main = resolve(import.meta.dirname, '../../dist/src/cli/main.js')
+const main = createRequire(import.meta.url).resolve('#millrace')
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 10_000
 

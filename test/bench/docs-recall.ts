@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { tempFolder } from '../support/cli.ts'
+import type { Benchmark } from './figure.ts'
+import { sleep, startProduct } from './product.ts'
+
+const asked = 50
+const leastPackages = 200
+
+interface Package {
+  readonly name: string
+  readonly description: string
+}
+interface Status {
+  readonly lag: number
+  readonly state: string
+  readonly reason?: string
+  readonly totals: { readonly read: number; readonly written: number }
+}
+
+/** Asks for each installed package by its own description, and looks where its README stands in the answer. */
+export const docsRecall: Benchmark = {
+  name: 'docs-recall',
+  summary: 'pipelines/docs.yaml over the installed packages: packages found by what they do',
+  async run() {
+    const project = resolve(import.meta.dirname, '../../..')
+    await using data = await tempFolder()
+    const started = performance.now()
+    await using product = await startProduct(
+      {},
+      {
+        folder: project,
+        env: { MILLRACE_DATA: join(data.path, 'data'), MILLRACE_PIPELINES: 'pipelines/docs.yaml' },
+      },
+    )
+    await settled(() => product.get('/v1/pipelines/docs') as Promise<Status>)
+    const seconds = (performance.now() - started) / 1000
+    const packages = await installedPackages(join(project, 'node_modules'))
+    if (packages.length < leastPackages)
+      throw new Error(`only ${packages.length} packages have a description and a README`)
+    const ranks: number[] = []
+    for (const { name, description } of packages) {
+      const { matches } = (await product.post('/v1/collections/docs/search', { text: description, k: asked })) as {
+        matches: { fields: { path: string } }[]
+      }
+      const found = [...new Set(matches.map(({ fields }) => packageOf(fields.path)))]
+      ranks.push(found.indexOf(name))
+    }
+    const recall = (most: number) => ranks.filter((rank) => rank >= 0 && rank < most).length / ranks.length
+    return [
+      { name: 'docs: time until everything is searchable', value: seconds, unit: 's' },
+      { name: 'docs: packages asked for', value: packages.length, unit: 'packages', least: leastPackages },
+      { name: 'docs: README found first', value: recall(1), unit: 'ratio' },
+      { name: 'docs: recall@10', value: recall(10), unit: 'ratio', least: 0.8 },
+    ]
+  },
+}
+
+async function settled(status: () => Promise<Status>): Promise<void> {
+  for (let before = -1; ; ) {
+    const { state, reason, lag, totals } = await status()
+    if (state === 'failed') throw new Error(reason)
+    if (lag === 0 && totals.read > 0 && totals.read === before) return
+    before = totals.read
+    await sleep(2_000)
+  }
+}
+
+/** Packages that have both a description of at least three words and a README. */
+async function installedPackages(folder: string): Promise<Package[]> {
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.'))
+  const scoped = names.filter((name) => name.startsWith('@'))
+  const inScopes = await Promise.all(
+    scoped.map(async (scope) => (await readdir(join(folder, scope))).map((name) => `${scope}/${name}`)),
+  )
+  const packages: Package[] = []
+  for (const name of [...names.filter((plain) => !plain.startsWith('@')), ...inScopes.flat()]) {
+    const manifest = join(folder, name, 'package.json')
+    if (!existsSync(manifest)) continue
+    const { description } = JSON.parse(await readFile(manifest, 'utf8')) as { description?: string }
+    const files = await readdir(join(folder, name))
+    const documented = files.some((file) => /^readme\.md$/i.test(file))
+    if (documented && description !== undefined && description.split(/\s+/).length >= 3)
+      packages.push({ name, description })
+  }
+  return packages
+}
+
+function packageOf(path: string): string {
+  const [, first = '', second = ''] = /node_modules\/([^/]+)(?:\/([^/]+))?/.exec(path) ?? []
+  return first.startsWith('@') ? `${first}/${second}` : first
+}

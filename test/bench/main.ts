@@ -1,0 +1,38 @@
+import { docsRecall } from './docs-recall.ts'
+import type { Benchmark, Figure } from './figure.ts'
+import { latency } from './latency.ts'
+import { throughput } from './throughput.ts'
+
+const benchmarks: readonly Benchmark[] = [latency, throughput, docsRecall]
+
+const json = process.argv.includes('--json')
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
+const unknown = wanted.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(', ')}; there are:`)
+  for (const { name, summary } of benchmarks) console.error(`  ${name.padEnd(14)}${summary}`)
+  process.exit(2)
+}
+
+const figures: Figure[] = []
+for (const benchmark of benchmarks) {
+  if (wanted.length > 0 && !wanted.includes(benchmark.name)) continue
+  if (!json) console.log(`\n${benchmark.name}: ${benchmark.summary}`)
+  for (const figure of await benchmark.run()) {
+    figures.push(figure)
+    if (!json) console.log(line(figure))
+  }
+}
+if (json) console.log(JSON.stringify(figures, undefined, 2))
+process.exitCode = figures.some((figure) => missed(figure)) ? 1 : 0
+
+function missed({ value, least, most }: Figure): boolean {
+  return value < (least ?? Number.NEGATIVE_INFINITY) || value > (most ?? Number.POSITIVE_INFINITY)
+}
+
+function line(figure: Figure): string {
+  const { name, value, unit, least, most, note } = figure
+  const goal = least !== undefined ? ` (at least ${least})` : most !== undefined ? ` (at most ${most})` : ''
+  const shown = value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 2 : 0 })
+  return `  ${missed(figure) ? 'missed' : '      '} ${name.padEnd(52)}${shown.padStart(12)} ${unit}${goal}${note ? `  ${note}` : ''}`
+}

@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import { tempFolder } from '../support/cli.ts'
+import type { Benchmark } from './figure.ts'
+import { sleep, startProduct } from './product.ts'
+
+const pipeline = `
+name: orders
+source: { topic: orders }
+processors:
+  - filter: value.amount > 5
+  - map: { order: value.order, customer: value.customer.id, amount: value.amount * 100, country: value.customer.country }
+sinks:
+  - clickhouse:
+      table: orders
+      columns: { at: { type: DateTime64(3), from: timestamp }, order: UInt64, customer: String, amount: Float64, country: LowCardinality(String) }
+`
+const events = 2_000_000
+const batch = 5_000
+const countries = ['de', 'fr', 'it', 'nl', 'pl', 'se']
+
+/** The log is filled first, so that the figure is the pipeline's alone. */
+export const throughput: Benchmark = {
+  name: 'throughput',
+  summary: 'log, filter, map, ClickHouse; memory over two million events',
+  async run() {
+    await using folder = await tempFolder()
+    await fill(join(folder.path, 'data'))
+    await using product = await startProduct({ 'pipelines/orders.yaml': pipeline }, { folder: folder.path })
+    const samples: { readonly read: number; readonly at: number; readonly memory: number }[] = []
+    for (;;) {
+      const { totals, lag } = (await product.get('/v1/pipelines/orders')) as {
+        totals: { read: number }
+        lag: number
+      }
+      samples.push({ read: totals.read, at: performance.now(), memory: await product.memory() })
+      if (lag === 0 && totals.read >= events) break
+      await sleep(100)
+    }
+    const { rows } = (await product.post('/v1/query', { sql: 'SELECT count() AS rows FROM orders' })) as {
+      rows: { rows: number | string }[]
+    }
+    const expected = Array.from({ length: events }, (_, n) => amount(n)).filter((value) => value > 5).length
+    if (Number(rows[0]?.rows) !== expected) throw new Error(`${rows[0]?.rows} rows for ${expected} events`)
+    const moving = samples.filter(({ read }) => read > 0)
+    const first = moving[0]
+    const last = moving.at(-1)
+    if (!first || !last) throw new Error('nothing was read')
+    const memoryAt = (share: number) => moving.find(({ read }) => read >= share * events)?.memory ?? Number.NaN
+    const peak = Math.max(...moving.map(({ memory }) => memory))
+    return [
+      {
+        name: 'log → filter → map → ClickHouse',
+        value: ((last.read - first.read) * 1000) / (last.at - first.at),
+        unit: 'events/s',
+        least: 50_000,
+      },
+      { name: 'resident memory after 500,000 events', value: memoryAt(0.25), unit: 'MB' },
+      { name: 'resident memory after 2,000,000 events', value: last.memory, unit: 'MB' },
+      {
+        name: 'resident memory, peak over that after a quarter',
+        value: peak / memoryAt(0.25),
+        unit: 'ratio',
+        most: 1.25,
+      },
+    ]
+  },
+}
+
+function amount(n: number): number {
+  return (n * 7919) % 500
+}
+
+async function fill(data: string): Promise<void> {
+  const log = await openEmbeddedLog(data)
+  await log.ensureTopic('orders')
+  for (let n = 0; n < events; n += batch) {
+    const records = Array.from({ length: batch }, (_, index) => ({
+      key: null,
+      value: Buffer.from(JSON.stringify(order(n + index))),
+    }))
+    await log.append('orders', records)
+  }
+  await log.close()
+}
+
+function order(n: number) {
+  const country = countries[n % countries.length]
+  const items = Array.from({ length: 3 }, (_, item) => ({ sku: `sku-${(n * 3 + item) % 1000}`, count: 1 + (item % 3) }))
+  return { order: n, amount: amount(n), customer: { id: `customer-${n % 10_000}`, country }, items }
+}
