@@ -3,7 +3,7 @@ import { InvalidInput } from '../core/errors.ts'
 /** Something that is wrong in a file that a person wrote. */
 export interface Problem {
   readonly file: string
-  /** From 1. */
+  /** From 1; 0 for what stands in no file, such as an environment variable. */
   readonly line: number
   /** In UTF-16 units, from 1. */
   readonly column: number
@@ -95,7 +95,7 @@ export function formatProblem(problem: Problem, text?: string, { colour = false 
   const bar = paint('1;34', '|')
   const lines = [
     `${paint(strong, `${problem.severity}[${problem.code}]`)}${paint('1', `: ${problem.message}`)}`,
-    `${margin}${paint('1;34', '-->')} ${problem.file}:${problem.line}:${problem.column}`,
+    `${margin}${paint('1;34', '-->')} ${placeOf(problem)}`,
   ]
   if (source !== undefined) {
     // Tabs are kept so that the caret stands under its character however wide they are shown.
@@ -108,11 +108,24 @@ export function formatProblem(problem: Problem, text?: string, { colour = false 
   return lines.join('\n')
 }
 
-/** All errors as one error, for those who can only throw: `file:line:column: message`, a line each. */
-export function problemsError(problems: readonly Problem[]): InvalidInput {
-  const errors = problems.filter((problem) => problem.severity === 'error')
-  const lines = errors.map(({ file, line, column, message, hint }) => {
-    return `${file}:${line}:${column}: ${message}${hint === undefined ? '' : ` (${hint})`}`
-  })
-  return new InvalidInput({ code: errors[0]?.code ?? 'invalid_config', message: lines.join('\n') })
+/** Problems as an error, for those who can only throw. Its message has a line for each: `file:line:column: message`. */
+export class InvalidConfig extends InvalidInput {
+  readonly problems: readonly Problem[]
+  /** The file's text, for `formatProblem`. */
+  readonly text: string | undefined
+
+  constructor(problems: readonly Problem[], text?: string) {
+    const errors = problems.filter((problem) => problem.severity === 'error')
+    super({ code: errors[0]?.code ?? 'invalid_config', message: errors.map(oneLine).join('\n') })
+    this.problems = problems
+    this.text = text
+  }
+}
+
+function oneLine(problem: Problem): string {
+  return `${placeOf(problem)}: ${problem.message}${problem.hint === undefined ? '' : ` (${problem.hint})`}`
+}
+
+function placeOf({ file, line, column }: Problem): string {
+  return line === 0 ? file : `${file}:${line}:${column}`
 }

@@ -26,6 +26,8 @@ const maxCharacters = 1_000_000
 const maxValues = 100_000
 const maxDepth = 64
 
+const structural: ReadonlySet<string> = new Set(['UNEXPECTED_TOKEN', 'BAD_INDENT', 'MISSING_CHAR'])
+
 const one = { size: 1, depth: 1 }
 
 /**
@@ -41,7 +43,9 @@ export function readYaml(text: string, problems: ProblemList): Located | undefin
   try {
     const document = parseDocument(text, { prettyErrors: false, resolveKnownTags: false, stringKeys: true })
     for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
-      problems.add({ start: pos[0], end: pos[1] }, explain(code, message, text.slice(pos[0], pos[1])))
+      // Once the structure is lost, whatever follows looks unexpected and says nothing new.
+      if (structural.has(code) && problems.has('yaml_syntax')) continue
+      problems.add({ start: pos[0], end: pos[1] }, explain(code, message, text, pos[0]))
     }
     if (document.contents === null) return undefined
     const root = new Reader(problems).read(document.contents, 0)
@@ -173,8 +177,9 @@ function extent(parts: readonly Located[]): Pick<Located, 'size' | 'depth'> {
 }
 
 /** YAML's own errors in the words of someone who writes a pipeline. */
-function explain(code: string, message: string, place: string): Finding {
+function explain(code: string, message: string, text: string, at: number): Finding {
   const syntax = { code: 'yaml_syntax' }
+  const place = /^\S{1,30}/.exec(text.slice(at, at + 30))?.[0] ?? ''
   switch (code) {
     case 'DUPLICATE_KEY':
       return { code: 'duplicate_key', message: 'this key is given twice; keep one of them' }
@@ -187,7 +192,7 @@ function explain(code: string, message: string, place: string): Finding {
         hint: 'put the whole value in quotes, or use the block form: `key: >-` with the text on the next line',
       }
     case 'BAD_SCALAR_START':
-      return { ...syntax, message: `a value cannot begin with ${place}`, hint: 'put it in quotes' }
+      return { ...syntax, message: `a value cannot begin with ${place.charAt(0)}`, hint: 'put it in quotes' }
     case 'MULTIPLE_DOCS':
       return { ...syntax, message: 'a file holds one document; remove everything from the second `---` on' }
     case 'TAG_RESOLVE_FAILED':
@@ -196,18 +201,23 @@ function explain(code: string, message: string, place: string): Finding {
       return { ...syntax, message: 'a key must be text', hint: 'put it in quotes' }
     case 'BAD_INDENT':
     case 'UNEXPECTED_TOKEN':
-    case 'MISSING_CHAR': {
-      const closing = /end with an? (.)$/.exec(message)?.[1] ?? /Missing closing "?(.)quote/.exec(message)?.[1]
-      return {
-        ...syntax,
-        message:
-          closing === undefined ? lowerFirst(message) : `something before this place is not closed with "${closing}"`,
-        hint: 'check quotes, brackets and indentation around this place',
-      }
-    }
+    case 'MISSING_CHAR':
+      return { ...syntax, ...explainStructure(message, text, at, place) }
     default:
       return { ...syntax, message: lowerFirst(message) }
   }
+}
+
+function explainStructure(message: string, text: string, at: number, place: string): Omit<Finding, 'code'> {
+  const hint = 'check quotes, brackets and indentation around this place'
+  if (text.slice(at - 1, at + 1) === '${') {
+    return { message: '"${" begins a mapping here', hint: 'put the whole value in quotes' }
+  }
+  const closing = /end with an? (.)$/.exec(message)?.[1] ?? /Missing closing "?(.)quote/.exec(message)?.[1]
+  if (closing !== undefined) return { message: `something before this place is not closed with "${closing}"`, hint }
+  return message.startsWith('Unexpected') && place !== ''
+    ? { message: `did not expect ${JSON.stringify(place)} here`, hint }
+    : { message: lowerFirst(message), hint }
 }
 
 function lowerFirst(text: string): string {

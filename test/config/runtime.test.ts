@@ -1,0 +1,194 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { leaves, twinOf } from '../../src/config/environment.ts'
+import { InvalidConfig } from '../../src/config/problem.ts'
+import { loadRuntime, redacted, topicConfig } from '../../src/config/runtime.ts'
+import { runtimeSchema } from '../../src/config/runtime-schema.ts'
+
+let cwd: string
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'millrace-runtime-'))
+})
+afterAll(() => rm(cwd, { recursive: true }))
+
+let count = 0
+async function load(text: string | undefined, env: Record<string, string> = {}) {
+  if (text === undefined) return loadRuntime({ env, cwd })
+  count += 1
+  const file = `runtime-${count}.yaml`
+  await writeFile(join(cwd, file), text)
+  return loadRuntime({ file, env, cwd })
+}
+
+async function problems(text: string | undefined, env: Record<string, string> = {}): Promise<string[]> {
+  const error = await load(text, env).catch((reason: unknown) => reason)
+  if (!(error instanceof InvalidConfig)) throw new Error(`no problem: ${JSON.stringify(error)}`)
+  return error.problems.map(({ file, line, column, code, message }) => {
+    return `${line === 0 ? file : `${line}:${column}`} ${code}: ${message}`
+  })
+}
+
+describe('the runtime', () => {
+  test('nothing at all is enough', async () => {
+    const runtime = await load(undefined)
+    expect(runtime).toEqual({
+      data: join(cwd, 'data'),
+      pipelines: ['pipelines/*.yaml'],
+      schemas: join(cwd, 'schemas'),
+      server: { host: '127.0.0.1', port: 8080 },
+      defaults: {},
+      topics: {},
+      query: { timeout: 30_000, maxRows: 10_000, maxMemory: 1e9 },
+      embedder: { model: 'all-MiniLM-L6-v2', workers: 'auto' },
+      file: undefined,
+      base: cwd,
+    })
+    expect(await load('# nothing\n')).toMatchObject({ server: { port: 8080 } })
+  })
+
+  test('the file, with references to the environment, each read as its setting wants it', async () => {
+    const text = `data: "\${HOME_DIR}/data"
+server: { port: "\${PORT:-9000}", token: "\${TOKEN}" }
+pipelines: [a.yaml, 'b/$\${x}.yaml']
+embedder: { workers: 3 }
+topics: { 'a.b': { partitions: "\${PARTS}", retention: 1h, compact: true } }
+defaults: { partitions: 2 }
+`
+    const runtime = await load(text, { HOME_DIR: '/srv', TOKEN: '1234567890123456', PARTS: '8' })
+    expect(runtime).toMatchObject({
+      data: '/srv/data',
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: what stands in the file
+      pipelines: ['a.yaml', 'b/${x}.yaml'],
+      server: { port: 9_000, token: '1234567890123456' },
+      embedder: { workers: 3 },
+    })
+    expect(topicConfig(runtime, 'a.b')).toEqual({
+      partitions: 8,
+      retentionMs: 3_600_000,
+      retentionBytes: 10e9,
+      compact: true,
+    })
+    expect(topicConfig(runtime, 'constructor')).toMatchObject({ partitions: 2, compact: false })
+  })
+
+  test('a twin outranks the file, the file outranks a customary name', async () => {
+    const text = 'server: { port: 1 }\nclickhouse: { url: http://file:8123, database: d }\n'
+    const env = {
+      MILLRACE_SERVER_PORT: '2',
+      CLICKHOUSE_URL: 'http://customary:8123',
+      MILLRACE_CLICKHOUSE_DATABASE: 'e',
+    }
+    expect(await load(text, env)).toMatchObject({
+      server: { port: 2 },
+      clickhouse: { url: 'http://file:8123', database: 'e', username: 'default' },
+    })
+    expect((await load('data: x', env)).clickhouse?.url).toBe('http://customary:8123')
+    expect((await load('data: x', { ...env, CLICKHOUSE_URL: '', MILLRACE_CLICKHOUSE_DATABASE: '' })).clickhouse).toBe(
+      undefined,
+    )
+    expect((await load(undefined, { MILLRACE_PIPELINES: 'a.yaml, b.yaml' })).pipelines).toEqual(['a.yaml', 'b.yaml'])
+  })
+
+  test('every setting has a twin, and no two have the same', () => {
+    const twins = leaves(runtimeSchema).map(twinOf)
+    expect(new Set(twins).size).toBe(twins.length)
+    expect(twins).toEqual(
+      expect.arrayContaining([
+        'MILLRACE_DATA',
+        'MILLRACE_SERVER_PORT',
+        'MILLRACE_DEFAULTS_RETENTION_BYTES',
+        'MILLRACE_SCHEMA_REGISTRY_URL',
+        'MILLRACE_KAFKA_SASL_PASSWORD',
+        'MILLRACE_EMBEDDER_WORKERS',
+      ]),
+    )
+  })
+
+  test.each<[text: string | undefined, env: Record<string, string>, expected: string[]]>([
+    ['serve: {}', {}, ['1:1 unknown_key: unknown key "serve", did you mean "server"?']],
+    ['server:\n  prot: 1', {}, ['2:3 unknown_key: unknown key "prot", did you mean "port"?']],
+    ['server:\n  port: abc', {}, ['2:9 wrong_type: server.port: expected a number, got "abc"']],
+    ['server: { port: 70000 }', {}, ['1:17 bad_value: server.port: expected at most 65535, got 70000']],
+    [
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: what stands in the file
+      'data: "${NO}/${WHERE}"',
+      {},
+      ['NO', 'WHERE'].map((n) => `1:7 variable_missing: the environment variable ${n} is not set`),
+    ],
+    [
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: what stands in the file
+      'server: { port: ${PORT} }',
+      {},
+      ['1:18 yaml_syntax: "${" begins a mapping here'],
+    ],
+    ['- a', {}, ['1:1 wrong_type: a runtime file is a mapping of settings, such as `data: ./data`']],
+    [
+      undefined,
+      { MILLRACE_SERVER_PORT: 'x' },
+      ['environment variable MILLRACE_SERVER_PORT wrong_type: expected a number, got "x"'],
+    ],
+    ['server: { token: short }', {}, ['1:18 bad_value: server.token: a token has at least 16 characters']],
+    ['server: { token: 12 }', {}, ['1:18 wrong_type: server.token: expected text']],
+    [
+      'server: { host: 0.0.0.0 }',
+      {},
+      [
+        '1:17 authentication_required: server.host: listening on 0.0.0.0 lets others in: set server.token (MILLRACE_SERVER_TOKEN) as well',
+      ],
+    ],
+    [
+      'kafka: { brokers: a:9092 }',
+      {},
+      [
+        '1:1 binding_unsupported: topics cannot be bound to Kafka by this version; remove the setting, and the embedded one is used',
+      ],
+    ],
+    [
+      undefined,
+      { KAFKA_BROKERS: 'a:9092,b:9092' },
+      [
+        'environment variable KAFKA_BROKERS binding_unsupported: topics cannot be bound to Kafka by this version; remove the setting, and the embedded one is used',
+      ],
+    ],
+    [
+      'vectors:\n  milvus: { address: x }',
+      {},
+      [
+        '2:3 binding_unsupported: collections cannot be bound to Milvus by this version; remove the setting, and the embedded one is used',
+      ],
+    ],
+    [
+      'topics: { "a b": {} }',
+      {},
+      ['1:11 bad_value: a topic name has letters, digits, ".", "_" and "-" (249 characters at most)'],
+    ],
+    [
+      'topics: { a: { retention: 5 weeks } }',
+      {},
+      ['1:27 bad_value: topics.a.retention: expected a duration with its unit, such as 500ms, 10s, 5m, 1h or 7d'],
+    ],
+    ['clickhouse: {}', {}, ['1:1 missing_option: clickhouse.url: "url" is missing']],
+    [
+      'clickhouse: { url: "localhost:8123" }',
+      {},
+      ['1:20 bad_value: clickhouse.url: expected the http(s) address of a ClickHouse server'],
+    ],
+  ])('%j with %j', async (text, env, expected) => {
+    expect(await problems(text, env)).toEqual(expected)
+  })
+
+  test('a file that was asked for must be there', async () => {
+    await expect(loadRuntime({ file: 'none.yaml', env: {}, cwd })).rejects.toMatchObject({ code: 'runtime_unreadable' })
+  })
+
+  test('is shown without its secrets', async () => {
+    const runtime = await load(
+      'server: { token: "abcdefghijklmnop" }\nclickhouse: { url: "http://me:hunter2@h:1", password: hunter2 }',
+    )
+    const shown = JSON.stringify(redacted(runtime))
+    expect(shown).not.toMatch(/hunter2|abcdefghijklmnop/)
+    expect(shown).toContain('"url":"http://***@h:1"')
+  })
+})
