@@ -1,0 +1,191 @@
+import type { Table } from '@lancedb/lancedb'
+import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import { assertKnownFields, filterCondition } from '../../src/core/filter.ts'
+import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import { Columns, type ColumnType, columnName, own } from './columns.ts'
+import { storeFailure } from './failure.ts'
+import { GroupWriter } from './group-writer.ts'
+import { Maintenance } from './maintenance.ts'
+import { fieldsMetadata, readSchema, resultColumns, toArrow, toMatches } from './rows.ts'
+import type { Sdk } from './sdk.ts'
+import { idsSql, toSql } from './where.ts'
+
+/** Points and deletes that are written as one version of the table, at most. */
+const groupLimit = 4_000
+const maximumMatches = 10_000
+const nullOf = { string: 'CAST(NULL AS STRING)', number: 'CAST(NULL AS DOUBLE)', boolean: 'CAST(NULL AS TINYINT)' }
+
+type Write =
+  | { readonly kind: 'upsert'; readonly points: readonly VectorPoint[] }
+  | { readonly kind: 'delete'; readonly ids: readonly string[] }
+
+/** One table. All writes of a process go through its one writer, since concurrent merges would double rows. */
+export class LanceCollection implements Collection {
+  readonly #sdk: Sdk
+  readonly #table: Table
+  readonly #about: Omit<CollectionSpec, 'fields'>
+  readonly #columns: Columns
+  readonly #writer: GroupWriter<Write, Rejection[]>
+  readonly #maintenance: Maintenance
+  #closed = false
+
+  private constructor(sdk: Sdk, table: Table, about: Omit<CollectionSpec, 'fields'>, columns: Columns) {
+    this.#sdk = sdk
+    this.#table = table
+    this.#about = about
+    this.#columns = columns
+    this.#writer = new GroupWriter(groupLimit, (writes) => this.#commit(writes))
+    this.#maintenance = new Maintenance(table, (work) => this.#writer.alone(work))
+  }
+
+  /** Throws `Fatal` (`not_a_collection`) for a table that Millrace did not make. */
+  static async of(sdk: Sdk, name: string, table: Table): Promise<LanceCollection> {
+    const schema = await table.schema()
+    const about = readSchema(schema)
+    if (about === undefined) {
+      throw new Fatal({
+        code: 'not_a_collection',
+        message: `The LanceDB table "${name}" was not made by Millrace. Use another collection name.`,
+      })
+    }
+    const { fingerprint, dimension, fields } = about
+    const columns = Columns.of(schema, fields)
+    const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns)
+    await collection.#maintenance.begin()
+    return collection
+  }
+
+  get spec(): CollectionSpec {
+    return { ...this.#about, fields: this.#columns.names }
+  }
+
+  /** Makes fields known that are new. Their columns follow with their first values. */
+  async declare(fields: readonly string[]): Promise<void> {
+    await this.#writer.alone(async () => {
+      if (!fields.some((field) => !this.#columns.names.includes(field))) return
+      const all = [...new Set([...this.#columns.names, ...fields])]
+      await this.#attempt('opening', () =>
+        this.#table.updateFieldMetadata([{ path: own.id, metadata: fieldsMetadata(all) }]),
+      )
+      this.#columns.declare(fields)
+    })
+  }
+
+  async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
+    this.#assertOpen()
+    if (points.length === 0) return []
+    return this.#writer.write({ kind: 'upsert', points }, points.length)
+  }
+
+  async delete(ids: readonly string[]): Promise<void> {
+    this.#assertOpen()
+    if (ids.length > 0) await this.#writer.write({ kind: 'delete', ids }, ids.length)
+  }
+
+  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
+    this.#assertOpen()
+    this.#checkQuery(vector, k)
+    const columns = this.#columns
+    const query = this.#table.query().nearestTo(vector).column(own.vector).distanceType('cosine').limit(k)
+    if (filter !== undefined) {
+      const condition = filterCondition(filter)
+      assertKnownFields(condition, this.#about.name, columns.names)
+      query.where(toSql(condition, columns))
+    }
+    const found = await this.#attempt('searching', () => query.select(resultColumns(columns)).toArrow())
+    return toMatches(found, columns).filter(({ score }) => score >= minScore)
+  }
+
+  async count(): Promise<number> {
+    this.#assertOpen()
+    return this.#attempt('counting', () => this.#table.countRows())
+  }
+
+  /** Waits for the writes in flight. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#maintenance.close()
+    await this.#writer.drained()
+    this.#table.close()
+  }
+
+  /** Writes a group as one: per id, its last change counts. */
+  async #commit(writes: readonly Write[]): Promise<Rejection[][]> {
+    const last = new Map<string, VectorPoint | undefined>()
+    const types = new Map<string, ColumnType>()
+    const answers = writes.map((write) => {
+      if (write.kind === 'upsert') return this.#accept(write.points, last, types)
+      for (const id of write.ids) last.set(id, undefined)
+      return []
+    })
+    const points = [...last.values()].filter((point) => point !== undefined)
+    const deleted = [...last].flatMap(([id, point]) => (point === undefined ? [id] : []))
+    await this.#attempt('writing', async () => {
+      await this.#addColumns(types)
+      if (points.length > 0) await this.#merge(points)
+      if (deleted.length > 0) await this.#table.delete(idsSql(own.id, deleted))
+    })
+    if (this.#maintenance.wrote((points.length > 0 ? 1 : 0) + (deleted.length > 0 ? 1 : 0))) {
+      this.#writer.alone(() => this.#maintenance.compact()).catch(() => undefined)
+    }
+    return answers
+  }
+
+  /** Puts the points that can be stored into `last`, in order, and answers the others. */
+  #accept(
+    points: readonly VectorPoint[],
+    last: Map<string, VectorPoint | undefined>,
+    types: Map<string, ColumnType>,
+  ): Rejection[] {
+    return points.flatMap((point, index) => {
+      const problem = vectorProblem(point.vector, this.#about.dimension)
+      const rejection =
+        problem === undefined ? this.#columns.check(point.fields, types) : { code: 'bad_vector', message: problem }
+      if (rejection === undefined) last.set(point.id, point)
+      return rejection === undefined ? [] : [{ index, ...rejection }]
+    })
+  }
+
+  async #addColumns(types: ReadonlyMap<string, ColumnType>): Promise<void> {
+    if (types.size === 0) return
+    await this.#table.addColumns(
+      [...types].map(([field, type]) => ({ name: columnName(field), valueSql: nullOf[type] })),
+    )
+    this.#columns.settle(types)
+  }
+
+  async #merge(points: readonly VectorPoint[]): Promise<void> {
+    const rows = toArrow(this.#sdk, await this.#table.schema(), this.#columns, points)
+    await this.#table.mergeInsert(own.id).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(rows)
+  }
+
+  #checkQuery(vector: Float32Array, k: number): void {
+    const problem = vectorProblem(vector, this.#about.dimension)
+    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
+    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
+    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
+  }
+
+  #assertOpen(): void {
+    if (!this.#closed) return
+    throw new Fatal({ code: 'vector_store_closed', message: `The vector store is closed ("${this.#about.name}").` })
+  }
+
+  async #attempt<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw storeFailure(this.#about.name, doing, error)
+    }
+  }
+}
+
+/** Why a vector has no cosine with others of this dimension, or undefined. */
+function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
+  if (vector.length !== dimension)
+    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
+  let squares = 0
+  for (const number of vector) squares += number * number
+  if (squares > 0 && Number.isFinite(squares)) return undefined
+  return 'The vector is zero or not finite, so it points nowhere.'
+}

@@ -1,0 +1,87 @@
+/** What one caller wants written, and how it is told. */
+interface Waiting<Request, Answer> {
+  readonly request: Request
+  readonly size: number
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/**
+ * One writer at a time, with group commit: what arrives while a write is in flight goes into the next one. Callers
+ * bound the queue, as each lane has one write in flight.
+ */
+export class GroupWriter<Request, Answer> {
+  readonly #commit: (requests: readonly Request[]) => Promise<readonly Answer[]>
+  readonly #limit: number
+  readonly #waiting: Waiting<Request, Answer>[] = []
+  readonly #alone: (() => Promise<void>)[] = []
+  #running: Promise<void> | undefined
+
+  /** `commit` writes several requests as one and answers each, by index. `limit`: size of a group at which it is closed. */
+  constructor(limit: number, commit: (requests: readonly Request[]) => Promise<readonly Answer[]>) {
+    this.#limit = limit
+    this.#commit = commit
+  }
+
+  /** Whether nothing is being written and nothing waits. */
+  get idle(): boolean {
+    return this.#running === undefined
+  }
+
+  write(request: Request, size: number): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ request, size, resolve, reject })
+      this.#start()
+    })
+  }
+
+  /** Runs something else before the next group, while nothing is being written. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#alone.push(() => work().then(resolve, reject))
+      this.#start()
+    })
+  }
+
+  /** Resolves once everything handed in so far is written. */
+  async drained(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  #start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async #run(): Promise<void> {
+    // A turn of the event loop, so that calls made together share the first group too.
+    await Promise.resolve()
+    while (this.#alone.length > 0 || this.#waiting.length > 0) {
+      const work = this.#alone.shift()
+      if (work !== undefined) await work()
+      else await this.#writeGroup()
+    }
+    // In the same turn as the check above, so that nothing is handed in between and left lying.
+    this.#running = undefined
+  }
+
+  async #writeGroup(): Promise<void> {
+    let size = 0
+    let count = 0
+    for (const waiting of this.#waiting) {
+      if (count > 0 && size + waiting.size > this.#limit) break
+      size += waiting.size
+      count++
+    }
+    const group = this.#waiting.splice(0, count)
+    try {
+      const answers = await this.#commit(group.map(({ request }) => request))
+      for (const [index, { resolve, reject }] of group.entries()) {
+        const answer = answers[index]
+        if (answer === undefined) reject(new Error('A write was not answered.'))
+        else resolve(answer)
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Connection } from '@lancedb/lancedb'
+import { errorCode, errorMessage, Fatal, InvalidInput } from '../../src/core/errors.ts'
+import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
+import { LanceCollection } from './collection.ts'
+import { storeFailure } from './failure.ts'
+import { newSchema } from './rows.ts'
+import { loadSdk, type Sdk } from './sdk.ts'
+
+const collectionName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
+/** What LanceDB may keep in memory of all tables together; its own default is several gigabytes. */
+const indexCacheBytes = 256n * 1024n * 1024n
+const metadataCacheBytes = 64n * 1024n * 1024n
+
+/**
+ * Opens the embedded vector store in a folder, creating it if need be. One process at a time may write to it. An
+ * upsert that was answered survives the death of the process. Throws `Fatal` (`lancedb_missing`,
+ * `vector_store_unusable`).
+ */
+export async function openLanceDb(folder: string): Promise<VectorStore> {
+  const sdk = loadSdk()
+  try {
+    await mkdir(folder, { recursive: true })
+    const session = new sdk.lancedb.Session(indexCacheBytes, metadataCacheBytes)
+    return new LanceStore(sdk, folder, await sdk.lancedb.connect(folder, {}, session))
+  } catch (error) {
+    throw new Fatal({
+      code: 'vector_store_unusable',
+      message: `The vector store cannot be opened in ${folder} (${errorCode(error) ?? errorMessage(error)}). Make the folder writable or choose another with \`data:\`.`,
+      cause: error,
+    })
+  }
+}
+
+class LanceStore implements VectorStore {
+  readonly #sdk: Sdk
+  readonly #folder: string
+  readonly #connection: Connection
+  readonly #opened = new Map<string, Promise<LanceCollection>>()
+
+  constructor(sdk: Sdk, folder: string, connection: Connection) {
+    this.#sdk = sdk
+    this.#folder = folder
+    this.#connection = connection
+  }
+
+  async open(spec: CollectionSpec): Promise<Collection> {
+    if (!collectionName.test(spec.name)) {
+      throw new InvalidInput({
+        code: 'bad_collection_name',
+        message: `"${spec.name}" cannot name a collection: letters, digits, "_", "-" and "." are possible, beginning with a letter or digit.`,
+      })
+    }
+    const collection = await this.#once(spec.name, async () =>
+      (await this.#exists(spec.name)) ? this.#connection.openTable(spec.name) : this.#create(spec),
+    )
+    assertSameVectors(collection.spec, spec, join(this.#folder, `${spec.name}.lance`))
+    await collection.declare(spec.fields)
+    return collection
+  }
+
+  async find(name: string): Promise<Collection | undefined> {
+    const opened = this.#opened.get(name)
+    if (opened !== undefined) return opened
+    if (!collectionName.test(name) || !(await this.#exists(name))) return undefined
+    return this.#once(name, () => this.#connection.openTable(name))
+  }
+
+  async collections(): Promise<readonly { readonly spec: CollectionSpec; readonly count: number }[]> {
+    const found = await Promise.all((await this.#connection.tableNames()).map((name) => this.find(name)))
+    return Promise.all(
+      found
+        .filter((collection) => collection !== undefined)
+        .map(async (collection) => ({ spec: collection.spec, count: await collection.count() })),
+    )
+  }
+
+  async close(): Promise<void> {
+    const opened = await Promise.allSettled(this.#opened.values())
+    await Promise.all(opened.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)))
+    this.#connection.close()
+  }
+
+  /** One collection object per table, however many ask for it at once: it holds the table's one writer. */
+  #once(name: string, table: () => ReturnType<Connection['openTable']>): Promise<LanceCollection> {
+    const opened = this.#opened.get(name)
+    if (opened !== undefined) return opened
+    const opening = this.#load(name, table)
+    this.#opened.set(name, opening)
+    opening.catch(() => this.#opened.delete(name))
+    return opening
+  }
+
+  async #load(name: string, table: () => ReturnType<Connection['openTable']>): Promise<LanceCollection> {
+    let opened: Awaited<ReturnType<typeof table>>
+    try {
+      opened = await table()
+    } catch (error) {
+      throw storeFailure(name, 'opening', error)
+    }
+    return LanceCollection.of(this.#sdk, name, opened)
+  }
+
+  /** A process that died while it made a table leaves a folder without a version in it, which does not count. */
+  async #exists(name: string): Promise<boolean> {
+    try {
+      const versions = await readdir(join(this.#folder, `${name}.lance`, '_versions'))
+      return versions.some((file) => file.endsWith('.manifest'))
+    } catch {
+      return false
+    }
+  }
+
+  #create({ name, fingerprint, dimension, fields }: CollectionSpec): ReturnType<Connection['openTable']> {
+    return this.#connection.createEmptyTable(name, newSchema(this.#sdk, fingerprint, dimension, fields))
+  }
+}
+
+function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, folder: string): void {
+  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
+  throw new Fatal({
+    code: 'fingerprint_mismatch',
+    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
+    hint: `Name another collection, go back to the model it was made with, or delete ${folder} and replay the pipeline.`,
+  })
+}
+
+function describe({ fingerprint, dimension }: CollectionSpec): string {
+  return `fingerprint ${fingerprint}, dimension ${dimension}`
+}

@@ -1,0 +1,69 @@
+import { type Condition, matchesCondition, type Scalar } from '../../src/core/filter.ts'
+import { type Columns, type ColumnType, columnName } from './columns.ts'
+
+/**
+ * A condition as SQL for LanceDB. Texts are quoted and column names consist of letters, digits and underscores alone,
+ * so nothing in a filter is ever read as SQL. Never yields NULL where a `NOT` could turn it around: there is none.
+ */
+export function toSql(condition: Condition, columns: Columns): string {
+  if ('conditions' in condition) {
+    const parts = condition.conditions.map((inner) => toSql(inner, columns))
+    return join(parts, condition.operator === 'and' ? 'AND' : 'OR')
+  }
+  const type = columns.type(condition.field)
+  // Without a column every value is null.
+  if (type === undefined) return constant(matchesCondition(condition, {}))
+  const column = `\`${columnName(condition.field)}\``
+  switch (condition.operator) {
+    case 'exists':
+      return condition.value ? `${column} IS NOT NULL` : `${column} IS NULL`
+    case 'eq':
+      return isOfType(condition.value, type) ? `${column} = ${literal(condition.value)}` : constant(false)
+    case 'ne':
+      return isOfType(condition.value, type)
+        ? `(${column} IS NULL OR ${column} <> ${literal(condition.value)})`
+        : constant(true)
+    case 'in': {
+      const values = condition.values.filter((value) => isOfType(value, type))
+      return values.length === 0 ? constant(false) : `${column} IN (${values.map(literal).join(', ')})`
+    }
+    case 'nin': {
+      const values = condition.values.filter((value) => isOfType(value, type))
+      if (values.length === 0) return constant(true)
+      return `(${column} IS NULL OR ${column} NOT IN (${values.map(literal).join(', ')}))`
+    }
+    default:
+      return isOfType(condition.value, type)
+        ? `${column} ${orderOperators[condition.operator]} ${literal(condition.value)}`
+        : constant(false)
+  }
+}
+
+const orderOperators = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
+
+/** The predicate for a set of ids. */
+export function idsSql(column: string, ids: readonly string[]): string {
+  return `\`${column}\` IN (${ids.map(literal).join(', ')})`
+}
+
+/** Empty conjunctions hold, empty disjunctions do not. */
+function join(parts: readonly string[], operator: 'AND' | 'OR'): string {
+  if (parts.length === 0) return constant(operator === 'AND')
+  const [only] = parts
+  return parts.length === 1 && only !== undefined ? only : `(${parts.join(` ${operator} `)})`
+}
+
+function literal(value: Scalar): string {
+  if (typeof value === 'string') return `'${value.replaceAll("'", "''")}'`
+  if (typeof value === 'boolean') return value ? '1' : '0'
+  // With an exponent it is a floating-point literal whatever its size; adding 0 makes -0 plain.
+  return (value + 0).toExponential()
+}
+
+function isOfType(value: Scalar, type: ColumnType): boolean {
+  return typeof value === type
+}
+
+function constant(value: boolean): string {
+  return value ? 'true' : 'false'
+}

@@ -1,0 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openLanceDb } from '../../../connectors/lancedb/index.ts'
+import { vectorStoreContract } from '../../contracts/vector-store.ts'
+
+vectorStoreContract('LanceDB', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-lancedb-'))
+  return { open: () => openLanceDb(folder), remove: () => rm(folder, { recursive: true, force: true }) }
+})
