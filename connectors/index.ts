@@ -1,5 +1,9 @@
 import type { AnyIntake, AnySink } from '../src/core/component.ts'
+import { consoleSink } from './console.ts'
 import { generate } from './generate/index.ts'
+import { live } from './live.ts'
+import { topic } from './topic.ts'
+import { vectors } from './vectors.ts'
 
 /** Every source and sink. A new one is a file or folder of its own and a line here. */
-export const connectors: readonly (AnyIntake | AnySink)[] = [generate]
+export const connectors: readonly (AnyIntake | AnySink)[] = [generate, consoleSink, live, topic, vectors]
