@@ -35,6 +35,7 @@ export class CountWork {
     for (const part of cutParts(texts)) {
       const characters = part.reduce((sum, text) => sum + text.length, 0)
       await this.#capacity.enter(characters, signal)
+      if (this.#ended !== undefined) throw this.#ended
       const counts = new Promise<Uint32Array>((resolve, reject) => {
         this.#parts.push({ texts: part, characters, failures: 0, resolve, reject })
       })

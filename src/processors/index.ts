@@ -1,4 +1,5 @@
 import type { AnyProcessor } from '../core/component.ts'
+import { chunk } from './chunk.ts'
 import { classify } from './classify.ts'
 import { dedupe } from './dedupe.ts'
 import { embed } from './embed.ts'
@@ -7,4 +8,4 @@ import { flatten } from './flatten.ts'
 import { map } from './map.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = [classify, dedupe, embed, filter, flatten, map]
+export const processors: readonly AnyProcessor[] = [chunk, classify, dedupe, embed, filter, flatten, map]
