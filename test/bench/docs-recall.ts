@@ -25,18 +25,16 @@ export const docsRecall: Benchmark = {
   summary: 'pipelines/docs.yaml over the installed packages: packages found by what they do',
   async run() {
     const project = resolve(import.meta.dirname, '../../..')
-    await using data = await tempFolder()
+    await using folder = await tempFolder()
+    await installPackages(join(project, 'test/bench/packages'), folder.path)
+    const modules = join(folder.path, 'node_modules')
+    await linkPackages(join(project, 'node_modules'), modules)
+    const docs = await readFile(join(project, 'pipelines/docs.yaml'), 'utf8')
     const started = performance.now()
-    await using product = await startProduct(
-      {},
-      {
-        folder: project,
-        env: { MILLRACE_DATA: join(data.path, 'data'), MILLRACE_PIPELINES: 'pipelines/docs.yaml' },
-      },
-    )
+    await using product = await startProduct({ 'pipelines/docs.yaml': docs }, { folder: folder.path })
     await settled(() => product.get('/v1/pipelines/docs') as Promise<Status>)
     const seconds = (performance.now() - started) / 1000
-    const packages = await installedPackages(join(project, 'node_modules'))
+    const packages = await installedPackages(modules)
     if (packages.length < leastPackages)
       throw new Error(`only ${packages.length} packages have a description and a README`)
     const ranks: number[] = []
@@ -57,6 +55,22 @@ export const docsRecall: Benchmark = {
   },
 }
 
+/** The project is lean: its own packages are too few to search among. */
+async function installPackages(from: string, to: string): Promise<void> {
+  for (const file of ['package.json', 'package-lock.json']) await copyFile(join(from, file), join(to, file))
+  const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel', 'error']
+  await promisify(execFile)('npm', flags, { cwd: to })
+}
+
+/** Adds every package of one folder to another that does not have it. */
+async function linkPackages(from: string, to: string): Promise<void> {
+  for (const name of await packageNames(from)) {
+    if (existsSync(join(to, name))) continue
+    await mkdir(dirname(join(to, name)), { recursive: true })
+    await symlink(join(from, name), join(to, name))
+  }
+}
+
 async function settled(status: () => Promise<Status>): Promise<void> {
   for (let before = -1; ; ) {
     const { state, reason, lag, totals } = await status()
@@ -69,13 +83,8 @@ async function settled(status: () => Promise<Status>): Promise<void> {
 
 /** Packages that have both a description of at least three words and a README. */
 async function installedPackages(folder: string): Promise<Package[]> {
-  const names = (await readdir(folder)).filter((name) => !name.startsWith('.'))
-  const scoped = names.filter((name) => name.startsWith('@'))
-  const inScopes = await Promise.all(
-    scoped.map(async (scope) => (await readdir(join(folder, scope))).map((name) => `${scope}/${name}`)),
-  )
   const packages: Package[] = []
-  for (const name of [...names.filter((plain) => !plain.startsWith('@')), ...inScopes.flat()]) {
+  for (const name of await packageNames(folder)) {
     const manifest = join(folder, name, 'package.json')
     if (!existsSync(manifest)) continue
     const { description } = JSON.parse(await readFile(manifest, 'utf8')) as { description?: string }
@@ -85,6 +94,16 @@ async function installedPackages(folder: string): Promise<Package[]> {
       packages.push({ name, description })
   }
   return packages
+}
+
+/** With scopes: `@scope/name`. */
+async function packageNames(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.'))
+  const scopes = names.filter((name) => name.startsWith('@'))
+  const scoped = await Promise.all(
+    scopes.map(async (scope) => (await readdir(join(folder, scope))).map((name) => `${scope}/${name}`)),
+  )
+  return [...names.filter((name) => !name.startsWith('@')), ...scoped.flat()]
 }
 
 function packageOf(path: string): string {

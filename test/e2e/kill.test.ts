@@ -1,0 +1,175 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import WebSocket from 'ws'
+import { z } from 'zod'
+import { openLanceDb } from '../../connectors/lancedb/index.ts'
+import { ready, sleep } from '../bench/product.ts'
+import { type RunningCli, runCli, startCli, tempFolder } from '../support/cli.ts'
+
+const pipeline = `
+name: orders
+source: { topic: orders }
+id: string(value.id)
+processors:
+  - filter: value.id >= 0
+  - embed: { text: value.text, as: meaning }
+sinks:
+  - clickhouse:
+      table: orders
+      columns: { id: UInt64, text: String }
+  - vectors: { collection: orders, vector: meaning, fields: [id] }
+  - live: orders
+block: { age: 100ms }
+`
+const statusAnswer = z.object({ lag: z.number(), state: z.string() })
+const rowsAnswer = z.object({ rows: z.array(z.object({ id: z.coerce.number(), times: z.coerce.number() })) })
+const kills = 50
+const texts = ['charged twice', 'where is my parcel', 'the page is down', 'how do I export', 'thank you', 'cancel it']
+
+describe('a process that is killed at random moments under load', () => {
+  it('has every accepted event in ClickHouse and in LanceDB once, and resuming subscribers see each once', async () => {
+    await using folder = await tempFolder()
+    await mkdir(join(folder.path, 'pipelines'))
+    await writeFile(join(folder.path, 'pipelines/orders.yaml'), pipeline)
+    const port = await freePort()
+    const address = `http://127.0.0.1:${port}`
+    const start = () => startCli(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port) } })
+
+    const over = new AbortController()
+    const publishing = publish(address, over.signal)
+    const subscriber = subscribe(address)
+    let running: RunningCli = await start()
+    for (let kill = 0; kill < kills; kill++) {
+      // Some lives end while the process is still starting, some under full load.
+      await Promise.race([ready(address), sleep(Math.random() * 1_500)])
+      await sleep(Math.random() * 800)
+      running.kill('SIGKILL')
+      await running.exited
+      running = await start()
+    }
+    await ready(address)
+    await sleep(500)
+    over.abort()
+    const { accepted, sent } = await publishing
+    expect(accepted.size).toBeGreaterThan(kills)
+
+    await until(async () => {
+      const { lag, state } = await call(`${address}/v1/pipelines/orders`, statusAnswer)
+      return state === 'running' && lag === 0
+    })
+    const { rows } = await call(`${address}/v1/query`, rowsAnswer, {
+      sql: 'SELECT id, count() AS times FROM orders GROUP BY id',
+    })
+    const stored = new Map(rows.map(({ id, times }) => [id, times]))
+    expect([...stored].filter(([, times]) => times !== 1)).toEqual([])
+    expect([...accepted].filter((id) => !stored.has(id))).toEqual([])
+    expect([...stored.keys()].filter((id) => !sent.has(id))).toEqual([])
+
+    await until(async () => subscriber.seen.length >= stored.size)
+    expect(subscriber.problems).toEqual([])
+    expect(subscriber.seen.toSorted((a, b) => a - b)).toEqual([...stored.keys()].sort((a, b) => a - b))
+    subscriber.close()
+
+    running.kill('SIGTERM')
+    expect((await running.exited).code).toBe(0)
+    expect(await vectorIds(join(folder.path, 'data'))).toEqual([...stored.keys()].map(String).sort())
+    const dead = await runCli(['dlq', 'orders', '--json'], { cwd: folder.path })
+    expect(dead.stdout).not.toContain('"code":"')
+  }, 600_000)
+})
+
+/** Posts small batches as fast as they are accepted. What was sent without an answer may or may not be stored. */
+async function publish(address: string, signal: AbortSignal) {
+  const accepted = new Set<number>()
+  const sent = new Set<number>()
+  for (let next = 0; !signal.aborted; ) {
+    const ids = Array.from({ length: 1 + Math.floor(Math.random() * 8) }, () => next++)
+    for (const id of ids) sent.add(id)
+    const events = ids.map((id) => ({ id, text: `${texts[id % texts.length]} (${id % 50})` }))
+    const response = await fetch(`${address}/v1/topics/orders/events`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(events),
+    }).catch(() => undefined)
+    const answer = await response?.json().catch(() => undefined)
+    if (response?.ok && answer) for (const id of ids) accepted.add(id)
+    else await sleep(20)
+    await sleep(5)
+  }
+  return { accepted, sent }
+}
+
+/** Subscribes from the beginning and, after every lost connection, from where it was. */
+function subscribe(address: string) {
+  const seen: number[] = []
+  const problems: string[] = []
+  let position: { epoch: string; offset: number } | undefined
+  let closed = false
+  let socket: WebSocket | undefined
+  const connect = () => {
+    if (closed) return
+    socket = new WebSocket(`${address.replace('http', 'ws')}/v1/live`)
+    const since = position ?? { last: 1_000_000 }
+    socket.on('open', () => socket?.send(JSON.stringify({ id: 1, type: 'subscribe', channel: 'orders', since })))
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data))
+      if (message.type === 'subscribed') {
+        if (position && !message.recovered) problems.push('not recovered')
+        if (position && position.epoch !== message.epoch) problems.push('another epoch')
+        position ??= { epoch: message.epoch, offset: -1 }
+      } else if (message.type === 'events' && position) {
+        for (const { offset, value } of message.events) {
+          seen.push(value.id)
+          position = { ...position, offset }
+        }
+      } else problems.push(JSON.stringify(message))
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => setTimeout(connect, 50))
+  }
+  connect()
+  const close = () => {
+    closed = true
+    socket?.close()
+  }
+  return { seen, problems, close }
+}
+
+async function vectorIds(data: string): Promise<string[]> {
+  const store = await openLanceDb(join(data, 'lancedb'))
+  const collection = await store.find('orders')
+  if (!collection) throw new Error('there is no collection orders')
+  const count = await collection.count()
+  const vector = new Float32Array(collection.spec.dimension).fill(1)
+  const matches = await collection.search({ vector, k: count + 1_000 })
+  await store.close()
+  return matches.map(({ id }) => id).sort()
+}
+
+async function call<T>(url: string, answer: z.ZodType<T>, body?: unknown): Promise<T> {
+  const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const response = await fetch(url, body === undefined ? {} : post)
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`)
+  return answer.parse(await response.json())
+}
+
+async function until(condition: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('it did not come true in time')
+    await sleep(100)
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
