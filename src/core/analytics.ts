@@ -1,4 +1,15 @@
+import { type ErrorDetail, MillraceError } from './errors.ts'
 import type { Json, JsonObject } from './event.ts'
+
+/** The rows themselves cannot be accepted, and none of them was: trying them again cannot help. */
+export class RejectedRows extends MillraceError {
+  /** Index of the row that the server blames, when it says so. */
+  readonly row: number | undefined
+  constructor(detail: ErrorDetail & { readonly row?: number | undefined }) {
+    super(detail)
+    this.row = detail.row
+  }
+}
 
 export interface Column {
   readonly name: string

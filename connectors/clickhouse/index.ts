@@ -1,0 +1,2 @@
+export { type AnalyticsOptions, openAnalytics } from './analytics.ts'
+export { clickhouse } from './sink.ts'

@@ -1,0 +1,86 @@
+import type { Column } from '../../src/core/analytics.ts'
+import { errorCode, errorMessage, type Rejection } from '../../src/core/errors.ts'
+import { type Event, isJsonObject, isTombstone, type Json, type JsonObject } from '../../src/core/event.ts'
+import type { Expression, Expressions } from '../../src/core/expression.ts'
+import { Misfit } from './misfit.ts'
+import { fittingOf } from './values.ts'
+
+export interface ColumnSource extends Column {
+  /** An expression; undefined for the field of the column's name. */
+  readonly from: string | undefined
+}
+
+export interface IndexedRow {
+  /** Index of the event in its block. */
+  readonly index: number
+  readonly row: JsonObject
+}
+
+export interface Rows {
+  readonly rows: readonly IndexedRow[]
+  readonly rejections: readonly Rejection[]
+}
+
+export type RowBuilder = (events: readonly Event[]) => Rows
+
+/** Compiles columns once, for all events. Throws `InvalidInput` for an expression or a type that is none. */
+export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, expressions: Expressions): RowBuilder {
+  const cells = columns.map(({ name, type, from }) => ({
+    name,
+    read: reader(name, from, expressions),
+    convert: fittingOf(type),
+  }))
+  const build = (event: Event): JsonObject => {
+    const row: Record<string, Json> = upsert ? identity(event) : {}
+    for (const { name, read, convert } of cells) {
+      try {
+        row[name] = convert(read(event))
+      } catch (error) {
+        throw error instanceof Misfit ? new Misfit(`column ${name}: ${error.message}`) : error
+      }
+    }
+    return row
+  }
+  return (events) => {
+    const rows: IndexedRow[] = []
+    const rejections: Rejection[] = []
+    events.forEach((event, index) => {
+      if (isTombstone(event)) {
+        if (upsert) rows.push({ index, row: { ...identity(event), _deleted: 1 } })
+        return
+      }
+      try {
+        rows.push({ index, row: build(event) })
+      } catch (error) {
+        const code = error instanceof Misfit ? 'value_does_not_fit' : (errorCode(error) ?? 'expression_failed')
+        rejections.push({ index, code, message: errorMessage(error) })
+      }
+    })
+    return { rows, rejections }
+  }
+}
+
+/**
+ * Of the rows with one id, the one with the highest offset counts. Events of one id have to stand in one partition, as
+ * they do when the id is made from the key.
+ */
+function identity(event: Event) {
+  return { _id: event.id, _version: event.position.offset, _deleted: 0 }
+}
+
+/** A field that an event lacks is null, unlike in other expressions: the column has a default for it. */
+function reader(name: string, from: string | undefined, expressions: Expressions): Expression<Json> {
+  if (from === undefined) return ({ value }) => fieldAt(value, [name])
+  if (!/^value(\.[A-Za-z_]\w*)+$/.test(from)) return expressions.compile(from, 'any')
+  const path = from.split('.').slice(1)
+  return ({ value }) => fieldAt(value, path)
+}
+
+function fieldAt(value: Json, path: readonly string[]): Json {
+  let here = value
+  for (const name of path) {
+    if (!isJsonObject(here) || !Object.hasOwn(here, name)) return null
+    here = here[name] ?? null
+  }
+  return here
+}
