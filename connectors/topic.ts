@@ -28,6 +28,7 @@ export const topic = defineSink({
   options,
   references: ({ key }) =>
     key === undefined ? [] : [{ kind: 'expression', path: ['key'], text: key, returns: 'string' }],
+  topics: ({ topic: name }) => [name],
   async create({ topic: name, key, partitions }, { services, expressions, component }): Promise<BlockSink> {
     const keyOf = key === undefined ? (scope: Scope) => scope.key : expressions.compile(key, 'string')
     const [log, codec] = await Promise.all([services.log(), services.serde.codec(name)])

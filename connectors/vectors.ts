@@ -21,6 +21,7 @@ export const vectors = defineSink({
   name: 'vectors',
   summary: 'Stores vectors with fields in a collection, where they can be searched. A tombstone deletes its vector.',
   example: 'vectors: { collection: tickets, vector: meaning, fields: [category, subject] }',
+  main: 'collection',
   options,
   references: ({ vector, fields }) => [
     { kind: 'vector', path: ['vector'], name: vector },

@@ -63,6 +63,7 @@ export const clickhouse = defineSink<Options>({
     subject: String
     customer: { type: String, from: value.customer.id }
   orderBy: [category, at]`,
+  main: 'table',
   options,
   references: ({ columns }) =>
     columnSources(columns).map(({ name, from, path }): Reference => {

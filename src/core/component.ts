@@ -131,6 +131,8 @@ export interface ProcessorDefinition<Options> extends Definition<Options> {
 
 export interface SinkDefinition<Options> extends Definition<Options> {
   readonly kind: 'sink'
+  /** Topics that the sink appends to, so that lint can find pipelines that feed themselves. */
+  topics?(options: Options): readonly string[]
   create(options: Options, context: ComponentContext): Sink | Promise<Sink>
 }
 
@@ -140,9 +142,9 @@ export type AnyIntake = Erased<IntakeDefinition<never>, Intake>
 export type AnyProcessor = Erased<ProcessorDefinition<never>, Processor> & {
   shape(options: unknown, input: Shape): Shape
 }
-export type AnySink = Erased<SinkDefinition<never>, Sink>
+export type AnySink = Erased<SinkDefinition<never>, Sink> & { topics(options: unknown): readonly string[] }
 
-type Erased<D extends Definition<never>, Made> = Omit<D, 'options' | 'references' | 'shape' | 'create'> & {
+type Erased<D extends Definition<never>, Made> = Omit<D, 'options' | 'references' | 'shape' | 'topics' | 'create'> & {
   readonly options: z.ZodType
   references(options: unknown): Reference[]
   create(options: unknown, context: ComponentContext): Made | Promise<Made>
@@ -179,7 +181,12 @@ export function defineProcessor<Options>(definition: ProcessorDefinition<Options
 
 export function defineSink<Options>(definition: SinkDefinition<Options>): AnySink {
   const { parse, ...rest } = erase(definition)
-  return { ...rest, kind: 'sink', create: (options, context) => definition.create(parse(options), context) }
+  return {
+    ...rest,
+    kind: 'sink',
+    topics: (options) => definition.topics?.(parse(options)) ?? [],
+    create: (options, context) => definition.create(parse(options), context),
+  }
 }
 
 /** Every component there is, by kind and name. Built once, by the composition root. */
