@@ -108,3 +108,26 @@ export const serde: Serde = {
 export function parse(text: string): Promise<ParsedPipeline> {
   return parsePipeline(text, { file: 'p.yaml', catalog, expressions, serde })
 }
+
+/** A pipeline with something of everything. */
+export const valid = `name: tickets
+source:
+  topic: support.tickets
+  start: latest
+id: value.customer
+processors:
+  - filter: value.body
+  - embed: { text: value.body, timeout: 2s }
+  - map:
+      a: value.subject
+  - filter: value.a
+sinks:
+  - live: tickets
+  - vectors: { collection: c, vector: meaning }
+  - live: { channel: other, fields: [a] }
+block: { events: 5, age: 250ms, bytes: 1KB }
+tests:
+  - name: nothing
+    given: [{ value: { body: x } }, { key: k, value: null }]
+    expect: { live.tickets: [], dlq: [] }
+`

@@ -1,28 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { formatProblem } from '../../src/config/problem.ts'
-import { parse } from './fixture.ts'
-
-const valid = `name: tickets
-source:
-  topic: support.tickets
-  start: latest
-id: value.customer
-processors:
-  - filter: value.body
-  - embed: { text: value.body, timeout: 2s }
-  - map:
-      a: value.subject
-  - filter: value.a
-sinks:
-  - live: tickets
-  - vectors: { collection: c, vector: meaning }
-  - live: { channel: other, fields: [a] }
-block: { events: 5, age: 250ms, bytes: 1KB }
-tests:
-  - name: nothing
-    given: [{ value: { body: x } }, { key: k, value: null }]
-    expect: { live.tickets: [], dlq: [] }
-`
+import { parse, valid } from './fixture.ts'
 
 describe('a valid pipeline', () => {
   test('becomes a specification', async () => {
