@@ -13,7 +13,10 @@ const options = z
     labels: z
       .record(z.string().min(1), z.string().min(1))
       .refine((labels) => Object.keys(labels).length > 0, 'name at least one label')
-      .describe('Each label with the words that describe it; the words are embedded and compared.'),
+      .describe(
+        'Each label with the words that describe it. The words are embedded and compared, so put them as such an event ' +
+          'would: `how do I do this` finds more questions than `a question about usage`.',
+      ),
     minScore: z
       .number()
       .min(-1)
@@ -39,7 +42,10 @@ export const classify = defineProcessor({
   example: `classify:
   vector: meaning
   as: category
-  labels: { billing: invoices and payments, outage: the service is down, howto: a question about usage }`,
+  labels:
+    billing: invoices, payments, charges and refunds
+    outage: the service is down or shows errors
+    howto: how do I do this, where do I find it`,
   options,
   references: ({ vector, text }) => [
     ...(vector === undefined ? [] : [{ kind: 'vector', path: ['vector'], name: vector } as const]),
