@@ -1,0 +1,111 @@
+import { resolve } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { packageRoot } from '../../src/cli/package.ts'
+import { createEmbedder, type LocalEmbedder } from '../../src/embedding/embedder.ts'
+import { type Benchmark, type Figure, quantile } from './figure.ts'
+
+const warmUpTexts = 64
+const queries = 100
+const queriesUnderLoad = 40
+
+/** The embedder alone: how soon, how fast, and how little it holds up the main thread. */
+export const embedding: Benchmark = {
+  name: 'embedding',
+  summary: 'the embedder alone, on as many threads as it takes by itself',
+  async run() {
+    const started = performance.now()
+    const embedder = await open({ memoryBytes: 0 })
+    try {
+      await embedder.embed(['the first text'], { priority: 'query' })
+      const first: Figure = { name: 'first vector after the start', value: performance.now() - started, unit: 'ms' }
+      await embedder.embed(texts(warmUpTexts, 5, 60))
+      return [
+        first,
+        ...(await throughput(embedder, 'short texts (12 words)', texts(2_000, 12, 12))),
+        ...(await throughput(embedder, 'long texts (150 words)', texts(200, 150, 150))),
+        ...(await throughput(embedder, 'mixed texts (5 to 120 words)', texts(600, 5, 120))),
+        await idleQuery(embedder),
+        await queryUnderLoad(embedder),
+        await cached(),
+      ]
+    } finally {
+      await embedder.close()
+    }
+  },
+}
+
+function open(options: { memoryBytes?: number } = {}): Promise<LocalEmbedder> {
+  return createEmbedder({ model: resolve(packageRoot(), 'models/all-MiniLM-L6-v2'), ...options })
+}
+
+async function throughput(embedder: LocalEmbedder, name: string, given: readonly string[]): Promise<Figure[]> {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  const before = embedder.stats().tokens
+  const started = performance.now()
+  await embedder.embed(given)
+  const seconds = (performance.now() - started) / 1e3
+  delay.disable()
+  return [
+    { name: `${name}: texts`, value: given.length / seconds, unit: 'texts/s' },
+    { name: `${name}: tokens`, value: (embedder.stats().tokens - before) / seconds, unit: 'tokens/s' },
+    { name: `${name}: delay of the main thread, p99`, value: delay.percentile(99) / 1e6, unit: 'ms', most: 20 },
+  ]
+}
+
+async function idleQuery(embedder: LocalEmbedder): Promise<Figure> {
+  const value = quantile(await timed(embedder, texts(queries, 8, 12)), 0.99)
+  return { name: 'a query while idle, p99', value, unit: 'ms' }
+}
+
+async function queryUnderLoad(embedder: LocalEmbedder): Promise<Figure> {
+  const caller = new AbortController()
+  const bulk = embedder.embed(texts(4_000, 5, 120), { signal: caller.signal }).catch(() => [])
+  const value = quantile(await timed(embedder, texts(queriesUnderLoad, 8, 12)), 0.99)
+  caller.abort()
+  await bulk
+  return { name: 'a query during bulk work, p99', value, unit: 'ms' }
+}
+
+async function timed(embedder: LocalEmbedder, given: readonly string[]): Promise<number[]> {
+  const times: number[] = []
+  for (const text of given) {
+    const started = performance.now()
+    await embedder.embed([text], { priority: 'query' })
+    times.push(performance.now() - started)
+  }
+  return times
+}
+
+async function cached(): Promise<Figure> {
+  const embedder = await open()
+  const known = texts(200, 5, 60)
+  await embedder.embed(known)
+  const rounds = 50
+  const started = performance.now()
+  for (let round = 0; round < rounds; round++) await embedder.embed(known)
+  const seconds = (performance.now() - started) / 1e3
+  await embedder.close()
+  return { name: 'texts that are in the cache', value: (rounds * known.length) / seconds, unit: 'texts/s' }
+}
+
+const words = (
+  'the a of and to in for with service invoice payment customer outage deploy stream event vector database latency ' +
+  'question answer refund subscription browser socket cluster partition offset configuration retry please cannot when ' +
+  'we our you your is are was has have after before since again still every most new old slow fast'
+).split(' ')
+
+let made = 0
+
+/** Texts of so many words, every one different, and the same ones in every run of the program. */
+function texts(count: number, leastWords: number, mostWords: number): string[] {
+  return Array.from({ length: count }, () => {
+    let state = Math.imul(++made, 2_654_435_761) >>> 0
+    const next = () => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+      return state >>> 8
+    }
+    const length = leastWords + (next() % (mostWords - leastWords + 1))
+    return Array.from({ length }, () => words[next() % words.length]).join(' ')
+  })
+}
