@@ -1,0 +1,59 @@
+import { noHeaders } from '../core/event.ts'
+import type { Scope } from '../core/expression.ts'
+import type { StoredLiveEvent } from '../core/live-log.ts'
+
+/** An event on its way to subscribers. What is derived from it is made once, however many there are. */
+export class ChannelEvent {
+  readonly event: StoredLiveEvent
+  readonly #channel: string
+  #json: string | undefined
+  #scope: Scope | undefined
+
+  constructor(channel: string, event: StoredLiveEvent) {
+    this.event = event
+    this.#channel = channel
+  }
+
+  /** Retracts what was sent under its id. It passes every filter, for nobody knows who has seen the event. */
+  get retracts(): boolean {
+    return this.event.value === null
+  }
+
+  /** The JSON of an `EventFrame` without its score. */
+  get json(): string {
+    const { offset, id, timestamp, key, value } = this.event
+    this.#json ??= JSON.stringify({ offset, id, time: timestamp, key, value })
+    return this.#json
+  }
+
+  get scope(): Scope {
+    const { value, key, timestamp, offset } = this.event
+    const position = { topic: this.#channel, partition: 0, offset }
+    this.#scope ??= { value, key, headers: noHeaders, timestamp, position }
+    return this.#scope
+  }
+}
+
+/** An event that a subscription asked for, with its score if it was compared. */
+export class Matched {
+  readonly source: ChannelEvent
+  readonly #score: number | undefined
+
+  constructor(source: ChannelEvent, score: number | undefined) {
+    this.source = source
+    this.#score = score
+  }
+
+  get offset(): number {
+    return this.source.event.offset
+  }
+
+  get bytes(): number {
+    return this.source.json.length
+  }
+
+  get json(): string {
+    if (this.#score === undefined) return this.source.json
+    return `${this.source.json.slice(0, -1)},"score":${Math.round(this.#score * 10_000) / 10_000}}`
+  }
+}

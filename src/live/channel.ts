@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorMessage } from '../core/errors.ts'
+import type { ChannelHead, LiveLog, StoredLiveEvent } from '../core/live-log.ts'
+import { ChannelEvent, type Matched } from './channel-event.ts'
+import type { Encoding } from './encoding.ts'
+import type { Logger } from './logger.ts'
+import { BatchScores, type Matcher, match } from './matcher.ts'
+import { StandingQueries } from './standing-queries.ts'
+
+/** What a batch of events is for one group of identical subscriptions. Shared by all of them. */
+export interface GroupBatch {
+  /** First offset of the batch, and the one after its last. */
+  readonly from: number
+  readonly next: number
+  /** Offsets before `from` that the channel never saw, for they were dropped from the log before it came to them. */
+  readonly lost: { readonly from: number; readonly to: number } | undefined
+  readonly matched: readonly Matched[]
+  /** False if some event had no vector of the right dimension to compare. */
+  readonly comparable: boolean
+  /** The events as one frame: encoded once for all subscriptions of the same id and encoding. */
+  frame(encoding: Encoding, subscription: string): Uint8Array
+}
+
+/** A subscription, as its channel sees it. */
+export interface Member {
+  receive(batch: GroupBatch): void
+  /** The channel's offsets start anew. */
+  restart(): void
+}
+
+/** Subscriptions that ask for the same. */
+export class Group {
+  readonly key: string
+  readonly matcher: Matcher
+  readonly members = new Set<Member>()
+  users = 1
+
+  constructor(key: string, matcher: Matcher) {
+    this.key = key
+    this.matcher = matcher
+  }
+}
+
+const retryMs = 500
+
+/** Reads one channel of the live log, once for however many subscribers there are. */
+export class Channel {
+  readonly name: string
+  readonly epoch: string
+  readonly log: LiveLog
+  readonly queries = new StandingQueries()
+  readonly #groups = new Map<string, Group>()
+  readonly #logger: Logger
+  #next: number
+
+  constructor(name: string, head: ChannelHead, log: LiveLog, logger: Logger) {
+    this.name = name
+    this.epoch = head.epoch
+    this.log = log
+    this.#next = head.next
+    this.#logger = logger
+  }
+
+  /** The first offset that subscribers have not been handed yet. */
+  get next(): number {
+    return this.#next
+  }
+
+  /** The group of this key, made if there is none. Every call needs one `leave`. */
+  join(key: string, makeMatcher: () => Matcher): Group {
+    const known = this.#groups.get(key)
+    if (known) {
+      known.users++
+      return known
+    }
+    const group = new Group(key, makeMatcher())
+    this.#groups.set(key, group)
+    return group
+  }
+
+  leave(group: Group): void {
+    if (--group.users > 0) return
+    this.#groups.delete(group.key)
+    group.matcher.similar?.query.release()
+  }
+
+  /** Follows the log until the signal fires. `restarted` is called, once, if the channel's epoch has changed. */
+  async run(signal: AbortSignal, restarted: () => void): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const batch of this.log.follow(this.name, this.#next, signal)) this.#broadcast(batch)
+        if (signal.aborted) return
+        await sleep(retryMs, undefined, { signal, ref: false })
+        const head = await this.log.head(this.name)
+        if (head.epoch !== this.epoch) return this.#restart(restarted)
+      } catch (error) {
+        if (signal.aborted) return
+        this.#logger.warn('A live channel could not be read and is read again.', {
+          channel: this.name,
+          error: errorMessage(error),
+        })
+        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined)
+      }
+    }
+  }
+
+  #broadcast(batch: readonly StoredLiveEvent[]): void {
+    const first = batch[0]
+    const last = batch.at(-1)
+    if (!first || !last) return
+    const lost = first.offset > this.#next ? { from: this.#next, to: first.offset - 1 } : undefined
+    this.#next = last.offset + 1
+    const events = batch.map((event) => new ChannelEvent(this.name, event))
+    const scores = new BatchScores(this.queries)
+    for (const group of this.#groups.values()) {
+      const found = match(group.matcher, events, scores)
+      const frame = frameCache(this.epoch, found.matched)
+      const shared: GroupBatch = { from: first.offset, next: this.#next, lost, ...found, frame }
+      for (const member of group.members) member.receive(shared)
+    }
+  }
+
+  #restart(restarted: () => void): void {
+    restarted()
+    for (const group of this.#groups.values()) for (const member of group.members) member.restart()
+  }
+}
+
+function frameCache(epoch: string, matched: readonly Matched[]): GroupBatch['frame'] {
+  const frames = new Map<string, Uint8Array>()
+  return (encoding, subscription) => {
+    const key = `${encoding.name} ${subscription}`
+    const frame = frames.get(key) ?? encoding.events(subscription, epoch, matched)
+    frames.set(key, frame)
+    return frame
+  }
+}

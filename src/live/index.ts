@@ -1,0 +1,6 @@
+export { parseEventId } from './encoding.ts'
+export { defaultLiveLimits, type LiveLimits } from './limits.ts'
+export { Live, type LiveOptions } from './live.ts'
+export { closeCodes, heartbeatMs, protocolName, type SubscribeOptions } from './protocol.ts'
+export { channelName, firstProblem, subscribeOptions } from './schemas.ts'
+export type { LiveObserver, Publish, Session, Transport } from './session.ts'

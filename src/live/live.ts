@@ -1,0 +1,85 @@
+import { Retryable } from '../core/errors.ts'
+import { type Encoding, sseEncoding, webSocketEncoding } from './encoding.ts'
+import { Hub, type HubOptions } from './hub.ts'
+import { defaultLiveLimits, type LiveLimits } from './limits.ts'
+import { closeCodes, type SubscribeOptions } from './protocol.ts'
+import { type LiveObserver, type Publish, Session, type Transport } from './session.ts'
+
+export interface LiveOptions extends HubOptions {
+  readonly publish: Publish
+  readonly authenticate?: ((token: string) => Promise<{ expires: number | null } | undefined>) | undefined
+  readonly observer?: LiveObserver | undefined
+  readonly limits?: Partial<LiveLimits> | undefined
+}
+
+/** All live sessions of the process. */
+export class Live {
+  readonly limits: LiveLimits
+  readonly #options: LiveOptions
+  readonly #hub: Hub
+  readonly #sessions = new Set<Session>()
+  readonly #heartbeat: NodeJS.Timeout
+  #closing = false
+
+  constructor(options: LiveOptions) {
+    this.#options = options
+    this.limits = { ...defaultLiveLimits, ...options.limits }
+    this.#hub = new Hub(options)
+    this.#heartbeat = setInterval(() => {
+      for (const session of this.#sessions) session.heartbeat()
+    }, this.limits.heartbeatMs)
+    this.#heartbeat.unref()
+  }
+
+  /** A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. */
+  open(transport: Transport, authenticated: boolean): Session {
+    const session = this.#add(transport, webSocketEncoding, authenticated)
+    if (this.#closing) session.close(closeCodes.goingAway, 'shutting down')
+    else if (this.#sessions.size > this.limits.sessions) session.close(closeCodes.overloaded, 'too many sessions')
+    return session
+  }
+
+  /**
+   * A client that only listens, with one subscription: server-sent events. Throws as `Hub.subscribe` does, and
+   * `Retryable` (`overloaded`) when there are as many sessions as are allowed.
+   */
+  async listen(transport: Transport, channel: string, options: SubscribeOptions): Promise<Session> {
+    if (this.#closing || this.#sessions.size >= this.limits.sessions) {
+      throw new Retryable({ code: 'overloaded', message: 'The server takes no more live sessions at present.' })
+    }
+    const session = this.#add(transport, sseEncoding, true)
+    try {
+      await session.subscribe(0, channel, options)
+      return session
+    } catch (error) {
+      session.disconnected()
+      throw error
+    }
+  }
+
+  /** Tells every client to come back later, and stops reading. */
+  async close(): Promise<void> {
+    this.#closing = true
+    clearInterval(this.#heartbeat)
+    for (const session of [...this.#sessions]) session.close(closeCodes.goingAway, 'shutting down')
+    await this.#hub.close()
+  }
+
+  #add(transport: Transport, encoding: Encoding, authenticated: boolean): Session {
+    const { publish, authenticate, observer = silentObserver, logger } = this.#options
+    const context = { hub: this.#hub, publish, authenticate, limits: this.limits, observer, logger }
+    const session: Session = new Session(transport, encoding, context, authenticated, () =>
+      this.#sessions.delete(session),
+    )
+    this.#sessions.add(session)
+    return session
+  }
+}
+
+const silentObserver: LiveObserver = {
+  session: () => undefined,
+  subscription: () => undefined,
+  delivered: () => undefined,
+  skipped: () => undefined,
+  closed: () => undefined,
+}

@@ -1,0 +1,211 @@
+import type { Json } from '../core/event.ts'
+import type { Expression } from '../core/expression.ts'
+import type { Channel, Group, GroupBatch, Member } from './channel.ts'
+import { ChannelEvent, type Matched } from './channel-event.ts'
+import { BatchScores, match } from './matcher.ts'
+import { Outbox } from './outbox.ts'
+import type { GapReason, ServerMessage } from './protocol.ts'
+import { RateLimit } from './rate-limit.ts'
+
+const pageEvents = 500
+const frameEvents = 1_000
+const frameBytes = 256 * 1024
+
+/** What a subscription needs of its session. */
+export interface Connection {
+  /** Whether a frame can be sent at once: the network takes them and nothing older of this subscription waits. */
+  readonly ready: boolean
+  sendEvents(frame: Uint8Array, subscription: Subscription, events: number): void
+  frame(subscription: Subscription, events: readonly Matched[]): Uint8Array
+  sharedFrame(subscription: Subscription, batch: GroupBatch): Uint8Array
+  sendMessage(message: ServerMessage, subscription: Subscription): void
+  /** Something waits in the outbox, or the next page of the log is to be read. */
+  wake(): void
+  skipped(subscription: Subscription, reason: GapReason, events: number): void
+  fail(error: unknown): void
+  restart(): void
+}
+
+export interface SubscriptionSettings {
+  readonly id: string
+  readonly channel: Channel
+  readonly group: Group
+  /** The first offset that it shall be sent. */
+  readonly from: number
+  readonly conflate: Expression<Json> | undefined
+  readonly maxRate: number | undefined
+}
+
+/**
+ * One subscriber's way through a channel. It reads the log page by page until it has caught up with the channel
+ * (as fast as the client takes it), and from then on is handed what the channel reads.
+ *
+ *   catching up --[cursor reaches the channel's next]--> live --[close]--> closed
+ */
+export class Subscription implements Member {
+  readonly id: string
+  readonly channel: Channel
+  readonly outbox = new Outbox()
+  readonly #group: Group
+  readonly #connection: Connection
+  readonly #conflate: Expression<Json> | undefined
+  readonly #rate: RateLimit | undefined
+  /** The next offset to be looked at. All below it was sent, waits in the outbox, was told as a gap or does not match. */
+  #cursor: number
+  #state: 'waiting' | 'catching up' | 'live' | 'closed' = 'waiting'
+  #reading = false
+  #toldIncomparable = false
+
+  constructor({ id, channel, group, from, conflate, maxRate }: SubscriptionSettings, connection: Connection) {
+    this.id = id
+    this.channel = channel
+    this.#group = group
+    this.#connection = connection
+    this.#cursor = from
+    this.#conflate = conflate
+    this.#rate = maxRate === undefined ? undefined : new RateLimit(maxRate)
+  }
+
+  /** Every matching event up to this offset was sent or told; undefined while some wait. */
+  get settled(): number | undefined {
+    return this.outbox.empty ? this.#cursor - 1 : undefined
+  }
+
+  /** Whether it has something to send or to read. */
+  get wants(): boolean {
+    return !this.outbox.empty || this.#state === 'catching up'
+  }
+
+  /** Events flow from here on. The session calls it when the client knows the subscription's id. */
+  start(): void {
+    if (this.#state !== 'waiting') return
+    this.#state = this.#cursor >= this.channel.next ? 'live' : 'catching up'
+    this.#group.members.add(this)
+    if (this.#state === 'catching up') this.#connection.wake()
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#group.members.delete(this)
+    this.channel.leave(this.#group)
+  }
+
+  receive(batch: GroupBatch): void {
+    if (this.#state !== 'live' || batch.next <= this.#cursor) return
+    if (batch.lost && batch.lost.to >= this.#cursor) {
+      this.outbox.addGap('expired', Math.max(batch.lost.from, this.#cursor), batch.lost.to, undefined)
+    }
+    const whole = batch.from >= this.#cursor
+    const events = whole ? batch.matched : batch.matched.filter(({ offset }) => offset >= this.#cursor)
+    this.#cursor = batch.next
+    if (!batch.comparable) this.#tellIncomparable()
+    if (whole && this.#sendsAtOnce(events.length)) {
+      if (events.length === 0) return
+      this.#connection.sendEvents(this.#connection.sharedFrame(this, batch), this, events.length)
+      return
+    }
+    this.outbox.push(events)
+    if (!this.outbox.empty) this.#connection.wake()
+  }
+
+  restart(): void {
+    this.#connection.restart()
+  }
+
+  /** Sends what waits, one frame at a time. Answers whether it has more that may be sent at once. */
+  sendSome(): boolean {
+    if (this.#state === 'closed' || this.#state === 'waiting') return false
+    const limit = this.#allowance()
+    if (limit < 1) return false
+    for (const gap of this.outbox.takeGaps()) {
+      this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
+    }
+    const events = this.outbox.take(limit, frameBytes)
+    if (events.length > 0) {
+      if (this.#state === 'live') this.#rate?.take(events.length)
+      this.#connection.sendEvents(this.#connection.frame(this, events), this, events.length)
+    }
+    if (this.outbox.length > 0) return true
+    if (this.#state === 'catching up') void this.#readPage()
+    return false
+  }
+
+  /** Milliseconds until the rate lets the next event go; undefined if it does not hold anything back. */
+  get readyIn(): number | undefined {
+    if (this.#rate === undefined || this.#state !== 'live' || this.outbox.empty) return undefined
+    return this.#rate.readyIn
+  }
+
+  /** Makes room, for the client is slow: the latest of each key, and if that is not enough every other event. */
+  conflate(): void {
+    this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
+  }
+
+  sample(): void {
+    this.#skipped('sampled', this.outbox.sample())
+  }
+
+  #sendsAtOnce(events: number): boolean {
+    return (
+      this.#connection.ready &&
+      this.outbox.empty &&
+      this.#rate === undefined &&
+      (this.#conflate === undefined || events <= 1)
+    )
+  }
+
+  /** History goes as fast as the client takes it; a rate counts for what is live. */
+  #allowance(): number {
+    if (this.#conflate) this.conflate()
+    if (this.#rate === undefined || this.#state !== 'live') return frameEvents
+    if (this.#conflate === undefined) this.#skipped('sampled', this.outbox.keepNewest(this.#rate.burst))
+    return Math.min(frameEvents, this.#rate.allowance)
+  }
+
+  async #readPage(): Promise<void> {
+    if (this.#reading) return
+    this.#reading = true
+    try {
+      const page = await this.channel.log.read(this.channel.name, this.#cursor, pageEvents)
+      if (this.#state !== 'catching up') return
+      const first = page[0]?.offset ?? (await this.channel.log.head(this.channel.name)).first
+      if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
+      const events = page.map((event) => new ChannelEvent(this.channel.name, event))
+      const { matched, comparable } = match(this.#group.matcher, events, new BatchScores(this.channel.queries))
+      if (!comparable) this.#tellIncomparable()
+      this.outbox.push(matched)
+      this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
+      if (this.#cursor >= this.channel.next) this.#state = 'live'
+    } catch (error) {
+      this.#connection.fail(error)
+    } finally {
+      this.#reading = false
+    }
+    this.#connection.wake()
+  }
+
+  readonly #keyOf = ({ source }: Matched): string | null => {
+    if (!this.#conflate || source.retracts) return source.event.key
+    try {
+      return JSON.stringify(this.#conflate(source.scope))
+    } catch {
+      return null
+    }
+  }
+
+  #skipped(reason: GapReason, events: number): void {
+    if (events > 0) this.#connection.skipped(this, reason, events)
+  }
+
+  #tellIncomparable(): void {
+    if (this.#toldIncomparable) return
+    this.#toldIncomparable = true
+    const message =
+      'Events of this channel have no vector that "similar" could be compared with, so these do not match. Give the pipeline an embed step before its live sink, with the same model.'
+    this.#connection.sendMessage(
+      { id: null, type: 'error', code: 'no_vector', message, retry: false, subscription: this.id },
+      this,
+    )
+  }
+}

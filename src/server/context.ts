@@ -1,0 +1,39 @@
+import type { Expressions } from '../core/expression.ts'
+import type { PipelineControl } from '../core/pipeline.ts'
+import type { Services } from '../core/services.ts'
+import type { Live } from '../live/index.ts'
+import type { Log, Metrics } from '../telemetry/index.ts'
+import type { StaticFiles } from './static.ts'
+
+export interface Readiness {
+  readonly ready: boolean
+  /** What is still missing, in words. */
+  readonly reasons: readonly string[]
+}
+
+export interface ServerLimits {
+  /** Of a request's body. */
+  readonly bodyBytes: number
+}
+
+export const defaultServerLimits: ServerLimits = { bodyBytes: 10_000_000 }
+
+/** What the HTTP API works on. Made by the composition root. */
+export interface ServerContext {
+  readonly services: Services
+  readonly pipelines: PipelineControl
+  readonly expressions: Expressions
+  readonly live: Live
+  /**
+   * With a token every request needs it, but probes and the dashboard's files. Without one only this machine is
+   * answered: a loopback host, and no page of another origin.
+   */
+  readonly auth?: { readonly token: string } | undefined
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly ready: () => Readiness
+  readonly version: string
+  readonly limits: ServerLimits
+  /** The built dashboard; without it `/` says how to build one. */
+  readonly dashboard?: StaticFiles | undefined
+}

@@ -1,0 +1,86 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { isIPv6 } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { errorCode, errorMessage, InvalidInput } from '../core/errors.ts'
+import type { ServerContext } from './context.ts'
+import { isLoopback } from './guard.ts'
+import { acceptWebSockets } from './websocket.ts'
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** How long requests in flight may take when the server closes. Default 5 s. */
+  readonly drainMs?: number | undefined
+}
+
+export interface Listening {
+  /** Such as `http://127.0.0.1:8080`. */
+  readonly address: string
+  /** Takes nothing new, tells live clients to come back later, and lets requests in flight finish. */
+  close(): Promise<void>
+}
+
+/**
+ * Serves the application and the live WebSocket. Throws `InvalidInput`: `auth_required` for an address that others can
+ * reach without a token being configured, `port_in_use`, `port_not_allowed`, `host_unknown`.
+ */
+export async function listen(
+  app: Hono,
+  context: Pick<ServerContext, 'live' | 'auth' | 'log' | 'limits'>,
+  { host, port, drainMs = 5_000 }: ListenOptions,
+): Promise<Listening> {
+  if (!isLoopback(host) && context.auth === undefined) {
+    throw new InvalidInput({
+      code: 'auth_required',
+      message: `The server would be open to everyone who can reach ${host}, so it does not start there without a token.`,
+      hint: 'Set server.token in millrace.yaml (or MILLRACE_TOKEN), or listen on 127.0.0.1.',
+    })
+  }
+  const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }))
+  const sockets = acceptWebSockets(server, context)
+  server.listen(port, host)
+  await once(server, 'listening').catch((error: unknown) => {
+    throw listenError(error, host, port)
+  })
+  const bound = server.address()
+  const actual = typeof bound === 'object' && bound !== null ? bound.port : port
+  return {
+    address: `http://${isIPv6(host) ? `[${host}]` : host}:${actual}`,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      await context.live.close()
+      sockets.close()
+      server.closeIdleConnections()
+      const late = setTimeout(() => server.closeAllConnections(), drainMs)
+      await closed
+      clearTimeout(late)
+    },
+  }
+}
+
+function listenError(error: unknown, host: string, port: number): InvalidInput {
+  const found: Readonly<Record<string, { code: string; message: string; hint: string }>> = {
+    EADDRINUSE: {
+      code: 'port_in_use',
+      message: `Another program, perhaps another Millrace, listens on port ${port} of ${host}.`,
+      hint: `"lsof -i :${port}" shows which one: stop it, or take another port with server.port (MILLRACE_SERVER_PORT).`,
+    },
+    EACCES: {
+      code: 'port_not_allowed',
+      message: `This user may not listen on port ${port}.`,
+      hint: 'Take a port above 1023 with server.port (MILLRACE_SERVER_PORT).',
+    },
+  }
+  const known = found[errorCode(error) ?? '']
+  if (known) return new InvalidInput({ ...known, cause: error })
+  return new InvalidInput({
+    code: 'host_unknown',
+    message: `The server cannot listen on ${host}: ${errorMessage(error)}.`,
+    hint: 'server.host is an address of this machine, such as 127.0.0.1 or 0.0.0.0.',
+    cause: error,
+  })
+}

@@ -1,0 +1,46 @@
+import { timingSafeEqual } from 'hono/utils/buffer'
+import { z } from 'zod'
+import type { Expressions } from '../core/expression.ts'
+import type { Services } from '../core/services.ts'
+import { Live, type LiveLimits, type LiveObserver } from '../live/index.ts'
+import type { Log, Metrics } from '../telemetry/index.ts'
+import { publish } from './publish.ts'
+
+export interface LiveServiceOptions {
+  readonly services: Services
+  readonly expressions: Expressions
+  readonly auth?: { readonly token: string } | undefined
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly limits?: Partial<LiveLimits> | undefined
+}
+
+const json = z.json()
+
+/** The live sessions of a process, on its services. */
+export function createLive({ services, expressions, auth, metrics, log, limits }: LiveServiceOptions): Live {
+  return new Live({
+    log: () => services.live(),
+    embedder: () => services.embedder(),
+    expressions,
+    logger: log,
+    observer: observe(metrics),
+    limits,
+    authenticate:
+      auth && (async (token) => ((await timingSafeEqual(token, auth.token)) ? { expires: null } : undefined)),
+    publish: (topic, events, key) => {
+      const given = events.map((value) => ({ value: json.parse(value) }))
+      return publish(services, topic, given, key)
+    },
+  })
+}
+
+function observe(metrics: Metrics): LiveObserver {
+  return {
+    session: (transport, change) => metrics.liveSessions.inc({ transport }, change),
+    subscription: (channel, change) => metrics.liveSubscriptions.inc({ channel }, change),
+    delivered: (channel, events) => metrics.liveDelivered.inc({ channel }, events),
+    skipped: (channel, reason, events) => metrics.liveSkipped.inc({ channel, reason }, events),
+    closed: (code) => metrics.liveClosed.inc({ code: String(code) }),
+  }
+}

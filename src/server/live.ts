@@ -1,0 +1,186 @@
+import type { Context } from 'hono'
+import { z } from 'zod'
+import type { Session } from '../live/index.ts'
+import {
+  channelName,
+  closeCodes,
+  firstProblem,
+  parseEventId,
+  type SubscribeOptions,
+  subscribeOptions,
+} from '../live/index.ts'
+import { readQuery } from './body.ts'
+import type { ServerContext } from './context.ts'
+import { InvalidRequest } from './problem.ts'
+import { pathParameter, type Routes } from './route.ts'
+import { answer } from './schemas.ts'
+import { eventStream } from './sse.ts'
+
+const channels = answer(
+  'Channels',
+  z.object({
+    channels: z.array(
+      z.object({
+        name: z.string(),
+        epoch: z.string(),
+        first: z.int().describe('Offset of the oldest event that is kept.'),
+        next: z.int().describe('Offset that the next event will get.'),
+      }),
+    ),
+  }),
+)
+
+const listenQuery = z.object({
+  filter: z.string().optional().describe('A CEL expression over `value`, `key` and `timestamp`.'),
+  similar: z.string().optional().describe('Only events that mean about the same as this text.'),
+  minScore: z.coerce.number().optional().describe('Least cosine similarity to `similar`.'),
+  since: z.string().optional().describe('`epoch:offset` to go on after an event; `Last-Event-ID` says the same.'),
+  last: z.coerce.number().int().optional().describe('How many of the newest events come first.'),
+  conflate: z.string().optional().describe('A CEL expression: of events that wait, the latest of each result is sent.'),
+  maxRate: z.coerce.number().optional().describe('Events a second at most.'),
+  token: z.string().optional().describe('For browsers, which cannot set a header here.'),
+})
+
+const sample =
+  'id: 1f3a:58\ndata: {"offset":58,"id":"support.tickets/0/41","time":1764000000000,"key":null,"value":{"subject":"hi"}}\n\n'
+
+export function liveRoutes(routes: Routes, { services, live }: ServerContext): void {
+  routes.add(
+    {
+      method: 'get',
+      path: '/v1/channels',
+      tag: 'Live',
+      summary: 'All channels',
+      answers: {
+        200: {
+          description: 'Channels that events were pushed to.',
+          content: {
+            'application/json': {
+              schema: channels,
+              example: { channels: [{ name: 'tickets', epoch: '1f3a', first: 0, next: 59 }] },
+            },
+          },
+        },
+      },
+      problems: [503],
+    },
+    async (c) => {
+      const log = await services.live()
+      const names = await log.channels()
+      return c.json({ channels: await Promise.all(names.map(async (name) => ({ name, ...(await log.head(name)) }))) })
+    },
+  )
+
+  routes.add(
+    {
+      method: 'get',
+      path: '/v1/live',
+      tag: 'Live',
+      summary: 'WebSocket of the protocol millrace.v1',
+      description:
+        'JSON text frames: subscribe, unsubscribe, publish and authenticate; events, gaps and heartbeats come back.',
+      answers: { 101: { description: 'The connection is a WebSocket.' } },
+      problems: [401, 403, 426],
+    },
+    () => {
+      throw new InvalidRequest(426, {
+        code: 'upgrade_required',
+        message: 'This address is a WebSocket of the protocol millrace.v1.',
+        hint: 'For server-sent events use GET /v1/live/{channel}.',
+      })
+    },
+  )
+
+  routes.add(
+    {
+      method: 'get',
+      path: '/v1/live/{channel}',
+      tag: 'Live',
+      summary: 'A channel as server-sent events',
+      description:
+        'Each event is a message with the id `epoch:offset`, so that a browser resumes by itself. First comes `subscribed` with `recovered`, which is false if events since the last one are no longer kept; `gap` says what was left out.',
+      query: listenQuery,
+      headers: { 'Last-Event-ID': '`epoch:offset` of the last event that was seen.' },
+      answers: {
+        200: { description: 'A stream of events.', content: { 'text/event-stream': { example: sample } } },
+      },
+      problems: [400, 401, 403, 503],
+    },
+    (c) => listen(c, live),
+  )
+}
+
+async function listen(c: Context, live: ServerContext['live']): Promise<Response> {
+  const channel = channelName.safeParse(pathParameter(c, 'channel'))
+  if (!channel.success) throw invalid(firstProblem(channel.error))
+  const transport = new StreamTransport()
+  transport.session = await live.listen(transport, channel.data, readOptions(c))
+  return eventStream(c, transport.stream)
+}
+
+function readOptions(c: Context): SubscribeOptions {
+  const { filter, similar, minScore, since, last, conflate, maxRate } = readQuery(c, listenQuery)
+  const seen = c.req.header('last-event-id') ?? since
+  const position = seen === undefined ? undefined : parseEventId(seen)
+  if (seen !== undefined && !position) throw invalid('since (or Last-Event-ID) is not "epoch:offset"')
+  const options = {
+    filter,
+    similar: similar === undefined ? undefined : { text: similar, minScore },
+    since: position ?? (last === undefined ? undefined : { last }),
+    conflate,
+    maxRate,
+  }
+  const checked = subscribeOptions.safeParse(options)
+  if (!checked.success) throw invalid(firstProblem(checked.error))
+  return checked.data
+}
+
+function invalid(message: string): InvalidRequest {
+  return new InvalidRequest(400, { code: 'invalid_query', message })
+}
+
+const capacity = 64 * 1024
+
+/** Carries a session over the body of a response. */
+class StreamTransport {
+  session: Session | undefined
+  readonly stream: ReadableStream<Uint8Array>
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  #waiting: (() => void)[] = []
+
+  constructor() {
+    this.stream = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#controller = controller
+        },
+        pull: () => {
+          const taken = this.#waiting
+          this.#waiting = []
+          for (const notify of taken) notify()
+        },
+        cancel: () => {
+          this.#controller = undefined
+          this.session?.disconnected()
+        },
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: capacity }),
+    )
+  }
+
+  get buffered(): number {
+    return this.#controller === undefined ? 0 : capacity - (this.#controller.desiredSize ?? 0)
+  }
+
+  send(frame: Uint8Array, taken: () => void): void {
+    this.#waiting.push(taken)
+    this.#controller?.enqueue(frame)
+  }
+
+  close(code: number): void {
+    // The browser connects again by itself; only what cannot help is not worth a word.
+    if (code !== closeCodes.goingAway) this.#controller?.enqueue(new TextEncoder().encode(`: closed ${code}\n\n`))
+    this.#controller?.close()
+    this.#controller = undefined
+  }
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import type { ServerContext } from './context.ts'
+import type { Routes } from './route.ts'
+import { answer } from './schemas.ts'
+
+const alive = answer('Alive', z.object({ service: z.literal('millrace'), version: z.string() }))
+const readiness = answer('Readiness', z.object({ ready: z.boolean(), reasons: z.array(z.string()) }))
+
+export function probeRoutes(routes: Routes, { ready, version, metrics }: ServerContext): void {
+  routes.add(
+    {
+      method: 'get',
+      path: '/livez',
+      tag: 'Operation',
+      summary: 'Whether the process answers',
+      answers: {
+        200: {
+          description: 'It does.',
+          content: { 'application/json': { schema: alive, example: { service: 'millrace', version: '0.1.0' } } },
+        },
+      },
+      problems: [],
+    },
+    (c) => c.json({ service: 'millrace', version }),
+  )
+
+  routes.add(
+    {
+      method: 'get',
+      path: '/readyz',
+      tag: 'Operation',
+      summary: 'Whether everything runs',
+      answers: {
+        200: {
+          description: 'It does.',
+          content: { 'application/json': { schema: readiness, example: { ready: true, reasons: [] } } },
+        },
+        503: {
+          description: 'Not yet, or not any more; `reasons` says why.',
+          content: {
+            'application/json': { schema: readiness, example: { ready: false, reasons: ['the model is loading'] } },
+          },
+        },
+      },
+      problems: [],
+    },
+    (c) => {
+      const state = ready()
+      return c.json(state, state.ready ? 200 : 503)
+    },
+  )
+
+  routes.add(
+    {
+      method: 'get',
+      path: '/metrics',
+      tag: 'Operation',
+      summary: 'Prometheus metrics',
+      answers: {
+        200: {
+          description: 'Prometheus text.',
+          content: { 'text/plain': { example: 'millrace_events_read_total{pipeline="support-tickets"} 42\n' } },
+        },
+      },
+      problems: [401],
+    },
+    async (c) => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+  )
+}

@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import type { Json } from '../core/event.ts'
+import { readJson } from './body.ts'
+import type { ServerContext } from './context.ts'
+import type { Routes } from './route.ts'
+import { answer, anyJson, request } from './schemas.ts'
+
+const json: z.ZodType<Json> = z.json()
+const query = request(
+  'Query',
+  z.strictObject({
+    sql: z.string().min(1).max(256_000),
+    params: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe('Values of the placeholders {name:Type}, such as {category:String}.'),
+  }),
+)
+const rows = answer(
+  'Rows',
+  z.object({
+    columns: z.array(z.object({ name: z.string(), type: z.string() })),
+    rows: z.array(z.record(z.string(), anyJson)),
+  }),
+)
+const tables = answer(
+  'Tables',
+  z.object({ tables: z.array(z.object({ name: z.string(), rows: z.int(), bytes: z.int() })) }),
+)
+
+export function queryRoutes(routes: Routes, { services }: ServerContext): void {
+  routes.add(
+    {
+      method: 'post',
+      path: '/v1/query',
+      tag: 'Analytics',
+      summary: 'Ask ClickHouse',
+      description: 'Read-only SQL, with limits on time, rows and memory.',
+      body: {
+        'application/json': {
+          schema: query,
+          example: {
+            sql: 'SELECT category, count() AS tickets FROM tickets WHERE at > {since:DateTime} GROUP BY category',
+            params: { since: '2026-01-01 00:00:00' },
+          },
+        },
+      },
+      answers: {
+        200: {
+          description: 'Columns and rows.',
+          content: {
+            'application/json': {
+              schema: rows,
+              example: {
+                columns: [{ name: 'category', type: 'LowCardinality(String)' }],
+                rows: [{ category: 'billing' }],
+              },
+            },
+          },
+        },
+      },
+      problems: [400, 413, 503],
+    },
+    async (c) => {
+      const { sql, params } = await readJson(c, query, 1_000_000)
+      const analytics = await services.analytics()
+      const given = params === undefined ? undefined : z.record(z.string(), json).parse(params)
+      return c.json(await analytics.query(sql, given, c.req.raw.signal))
+    },
+  )
+
+  routes.add(
+    {
+      method: 'get',
+      path: '/v1/tables',
+      tag: 'Analytics',
+      summary: 'All tables',
+      answers: {
+        200: {
+          description: 'Tables with their sizes.',
+          content: {
+            'application/json': {
+              schema: tables,
+              example: { tables: [{ name: 'tickets', rows: 42, bytes: 3120 }] },
+            },
+          },
+        },
+      },
+      problems: [503],
+    },
+    async (c) => c.json({ tables: await (await services.analytics()).tables() }),
+  )
+}

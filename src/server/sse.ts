@@ -1,0 +1,65 @@
+import type { Context } from 'hono'
+
+const encoder = new TextEncoder()
+const headers = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  // Proxies that buffer would hold events back.
+  'x-accel-buffering': 'no',
+}
+
+/** A response of server-sent events, whatever feeds its stream. */
+export function eventStream(c: Context, stream: ReadableStream<Uint8Array>): Response {
+  return c.body(stream, 200, headers)
+}
+
+export interface ServerSentEvent {
+  readonly event?: string
+  readonly id?: string
+  readonly data: unknown
+}
+
+/**
+ * A stream of what `produce` yields, as fast as the client takes it; a comment is sent after `keepAliveMs` of silence.
+ * Its signal fires when the client is gone.
+ */
+export function streamEvents(
+  c: Context,
+  produce: (signal: AbortSignal) => AsyncIterable<ServerSentEvent>,
+  keepAliveMs = 20_000,
+): Response {
+  const gone = new AbortController()
+  let keepAlive: NodeJS.Timeout | undefined
+  let events: AsyncIterator<ServerSentEvent> | undefined
+  const stop = () => {
+    clearInterval(keepAlive)
+    gone.abort()
+  }
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(encoder.encode(': open\n\n'))
+      keepAlive = setInterval(() => {
+        if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(': alive\n\n'))
+      }, keepAliveMs)
+      keepAlive.unref()
+    },
+    async pull(controller) {
+      events ??= produce(gone.signal)[Symbol.asyncIterator]()
+      const next = await events.next()
+      if (gone.signal.aborted) return
+      if (!next.done) {
+        controller.enqueue(encoder.encode(format(next.value)))
+        return
+      }
+      stop()
+      controller.close()
+    },
+    cancel: stop,
+  })
+  return eventStream(c, stream)
+}
+
+function format({ event, id, data }: ServerSentEvent): string {
+  const lines = [id === undefined ? '' : `id: ${id}\n`, event === undefined ? '' : `event: ${event}\n`]
+  return `${lines.join('')}data: ${JSON.stringify(data)}\n\n`
+}
