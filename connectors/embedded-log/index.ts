@@ -1,0 +1,2 @@
+export { type Lock, type LockInfo, lockData, readLock } from './lock.ts'
+export { type EmbeddedLogOptions, openEmbeddedLog } from './log.ts'

@@ -1,0 +1,152 @@
+import { statfsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Database, RootDatabase } from 'lmdb'
+import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
+import { GroupCommit } from './group-commit.ts'
+
+/** Keys and values are bytes, ordered bytewise. */
+export type Table = Database<Buffer, Buffer>
+
+/** Room on the disk below which appends are refused, so that what was accepted can still be processed and committed. */
+const reservedForCommits = 4 * 1024 * 1024
+/** Room on the disk below which nothing is written: LMDB needs some pages for any commit. */
+const reservedForLmdb = 512 * 1024
+
+/** One LMDB environment: a file in a folder, its tables, and the queue through which everything is written. */
+export class Store {
+  readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #folder: string
+  readonly #commits: GroupCommit
+  #closed = false
+
+  constructor(root: RootDatabase<Buffer, Buffer>, folder: string) {
+    this.#root = root
+    this.#folder = folder
+    this.#commits = new GroupCommit({
+      // As a child transaction: if anything throws in it, nothing of it is kept.
+      transaction: async (run) => {
+        await root.childTransaction(run)
+      },
+      admit: (bytes) => this.#checkSpace(bytes),
+      explain: (error) => explain(error, folder),
+    })
+  }
+
+  table(name: string): Table {
+    return this.#root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary' })
+  }
+
+  /** What happens at the end of each transaction that wrote, and after it became durable. */
+  onCommit(hooks: { readonly finish: () => void; readonly durable: () => void; readonly undone: () => void }): void {
+    this.#commits.hooks = hooks
+  }
+
+  /**
+   * Runs `job` in the next transaction, together with whatever else is waiting, and answers its result once that
+   * transaction is durable. A job that throws a `MillraceError` must not have written anything. `bytes` is about how
+   * much it writes.
+   */
+  write<T>(bytes: number, job: () => T): Promise<T> {
+    return this.#commits.submit(bytes, job)
+  }
+
+  /** Later reads of this turn of the event loop see everything that is committed by now, by any process. */
+  refresh(): void {
+    if (this.#closed) throw closedError()
+    this.#root.resetReadTxn()
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    await this.#commits.close()
+    this.#closed = true
+    await this.#root.close()
+  }
+
+  #checkSpace(bytes: number): void {
+    const { bavail, bsize } = statfsSync(this.#folder)
+    const needed = bytes > reservedForLmdb ? bytes * 2 + reservedForCommits : bytes * 2 + reservedForLmdb
+    if (bavail * bsize < needed) throw diskFull(this.#folder)
+  }
+}
+
+/** Opens `<folder>/<name>.mdb`, creating both. Throws `Fatal` (`data_read_only`, `package_missing`, `data_unusable`). */
+export async function openStore(folder: string, name: string): Promise<Store> {
+  const { open } = await importLmdb()
+  try {
+    await mkdir(folder, { recursive: true })
+    const root = open<Buffer, Buffer>({
+      path: join(folder, `${name}.mdb`),
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      maxDbs: 16,
+      // A commit is visible to readers only once it is durable: an offset that was read is never given out again.
+      overlappingSync: false,
+    })
+    return new Store(root, folder)
+  } catch (error) {
+    throw explain(error, folder)
+  }
+}
+
+async function importLmdb(): Promise<typeof import('lmdb')> {
+  try {
+    return await import('lmdb')
+  } catch (cause) {
+    throw new Fatal({
+      code: 'package_missing',
+      message: `the embedded log needs the package "lmdb", which cannot be loaded: ${errorMessage(cause)}`,
+      hint: 'npm install lmdb, or bind the event log to Kafka and the live log to Redis in millrace.yaml',
+      cause,
+    })
+  }
+}
+
+export function closedError(): Fatal {
+  return new Fatal({ code: 'log_closed', message: 'the embedded log is closed' })
+}
+
+function diskFull(folder: string, cause?: unknown): Retryable {
+  return new Retryable({
+    code: 'disk_full',
+    message: `the disk that holds ${folder} is full: nothing more is accepted until there is room; what was accepted is kept`,
+    hint: 'free some space, or move the data folder (data: in millrace.yaml) to a larger disk',
+    delayMs: 1000,
+    cause,
+  })
+}
+
+/** LMDB gives system errors by number or, from older paths, in the text. */
+function explain(error: unknown, folder: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const text = errorMessage(error)
+  const code = errorCode(error) ?? numericCode(error)
+  if (code === 'ENOSPC' || /no space left|quota exceeded/i.test(text)) return diskFull(folder, error)
+  if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || /permission denied|read-only/i.test(text))
+    return new Fatal({
+      code: 'data_read_only',
+      message: `the data folder ${folder} cannot be written: ${text}`,
+      hint: 'give this user write permission on it, or name another folder (data: in millrace.yaml)',
+      cause: error,
+    })
+  return new Fatal({
+    code: 'data_unusable',
+    message: `the embedded log in ${folder} cannot be used: ${text}`,
+    cause: error,
+  })
+}
+
+const systemErrors: Readonly<Record<number, string>> = {
+  1: 'EPERM',
+  13: 'EACCES',
+  28: 'ENOSPC',
+  30: 'EROFS',
+  122: 'ENOSPC',
+}
+
+function numericCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error) || typeof error.code !== 'number')
+    return undefined
+  return systemErrors[error.code]
+}
