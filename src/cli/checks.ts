@@ -1,0 +1,132 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { errorCode, errorMessage } from '../core/errors.ts'
+import { readModel, verifyFile } from '../embedding/model.ts'
+import { packageRoot } from './package.ts'
+import { formatBytes } from './table.ts'
+
+/** What one look at the surroundings has found. `fail`: nothing works until someone acts; `warn`: something may not. */
+export interface Finding {
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly message: string
+  /** What to do. */
+  readonly hint?: string | undefined
+}
+
+const run = promisify(execFile)
+
+export function checkNode(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const message = `Node ${process.versions.node}`
+  if (major > 20 || (major === 20 && minor >= 19)) return { level: 'ok', message }
+  return { level: 'fail', message, hint: 'install Node 20.19 or newer' }
+}
+
+export async function checkFolder(folder: string): Promise<Finding> {
+  const probe = join(folder, `.millrace-probe-${process.pid}`)
+  try {
+    await mkdir(folder, { recursive: true })
+    await writeFile(probe, 'x')
+    await rm(probe)
+    return { level: 'ok', message: `${folder} can be written` }
+  } catch (error) {
+    return {
+      level: 'fail',
+      message: `${folder} cannot be written: ${errorMessage(error)}`,
+      hint: 'give this user the right to write there, or name another folder with --data or MILLRACE_DATA',
+    }
+  }
+}
+
+const littleSpace = 2e9
+const noSpace = 200e6
+
+export async function checkSpace(folder: string): Promise<Finding> {
+  try {
+    const { bavail, bsize } = await statfs(folder)
+    const free = bavail * bsize
+    const message = `${formatBytes(free)} free for ${folder}`
+    if (free >= littleSpace) return { level: 'ok', message }
+    return { level: free < noSpace ? 'fail' : 'warn', message, hint: 'free some space, or move the data folder' }
+  } catch (error) {
+    return { level: 'warn', message: `free space of ${folder} is not known: ${errorMessage(error)}` }
+  }
+}
+
+const loadTimeoutMs = 60_000
+
+/** Loads a package in a process of its own, because a native library that does not fit can take the process with it. */
+export async function checkPackage(name: string, purpose: string, needed: boolean): Promise<Finding> {
+  const script = `await import(${JSON.stringify(name)}); process.exit(0)`
+  try {
+    const options = { cwd: packageRoot(), timeout: loadTimeoutMs }
+    await run(process.execPath, ['--input-type=module', '--eval', script], options)
+    return { level: 'ok', message: `${name} loads (${purpose})` }
+  } catch (error) {
+    return {
+      level: needed ? 'fail' : 'ok',
+      message: `${name} does not load (${purpose})${needed ? `: ${reason(error)}` : ', and is not needed'}`,
+      hint: needed ? `npm install ${name}, or bind a server in its place in millrace.yaml` : undefined,
+    }
+  }
+}
+
+/** The line of Node's report that says what was wrong. */
+function reason(error: unknown): string {
+  const lines = errorMessage(error).split('\n')
+  return (lines.find((line) => /Error:/.test(line)) ?? lines[0] ?? '').trim()
+}
+
+/** Reads the model as the embedder does, with the checksums of its files. */
+export async function checkModel(folder: string): Promise<Finding> {
+  try {
+    const model = await readModel(folder)
+    for (const file of [model.weights, model.tokenizer, model.tokenizerConfig]) {
+      verifyFile(file, await readFile(file.path))
+    }
+    return { level: 'ok', message: `model ${model.name}: ${model.dimension} dimensions, checksums as they should be` }
+  } catch (error) {
+    return {
+      level: 'fail',
+      message: errorMessage(error),
+      hint: 'install Millrace again, or restore the folder models/',
+    }
+  }
+}
+
+/** Whether a server may listen there. `ours`: the address of the Millrace that runs on the same data. */
+export async function checkPort(host: string, port: number, ours: string | undefined): Promise<Finding> {
+  const where = `${host}:${port}`
+  if (ours !== undefined) return { level: 'ok', message: `Millrace is running at ${ours}` }
+  const error = await new Promise<Error | undefined>((done) => {
+    const server = createServer()
+    server.once('error', done)
+    server.listen(port, host, () => server.close(() => done(undefined)))
+  })
+  if (error === undefined) return { level: 'ok', message: `${where} is free` }
+  if (errorCode(error) !== 'EADDRINUSE') return { level: 'fail', message: `${where}: ${error.message}` }
+  return { level: 'fail', message: `${where} is in use`, hint: 'end what listens there, or choose another --port' }
+}
+
+const connectTimeoutMs = 3_000
+
+/** Whether a bound server can be reached by TCP. */
+export async function checkServer(name: string, host: string, port: number): Promise<Finding> {
+  const error = await new Promise<Error | undefined>((done) => {
+    const socket = connect({ host, port, timeout: connectTimeoutMs })
+    const end = (failure?: Error) => {
+      socket.destroy()
+      done(failure)
+    }
+    socket.once('connect', () => end())
+    socket.once('error', end)
+    socket.once('timeout', () => end(new Error(`no answer within ${connectTimeoutMs / 1000} s`)))
+  })
+  const where = `${name} at ${host}:${port}`
+  if (error === undefined) return { level: 'ok', message: `${where} can be reached` }
+  const hint = 'check the address in millrace.yaml or the environment, and that the server is up'
+  return { level: 'fail', message: `${where}: ${error.message || errorCode(error) || 'cannot be reached'}`, hint }
+}

@@ -1,0 +1,75 @@
+import { isAbsolute, join } from 'node:path'
+import type { Command } from 'commander'
+import type { Runtime } from '../../config/runtime.ts'
+import type { Finding } from '../checks.ts'
+import { type Cli, examples, type GlobalOptions } from '../cli.ts'
+import { CommandFailed } from '../failure.ts'
+
+interface DoctorOptions extends GlobalOptions {
+  readonly json?: boolean
+}
+
+type Check = () => Finding | Promise<Finding>
+
+const marks = { ok: '✓', warn: '!', fail: '✗' } as const
+const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+
+export function addDoctor(program: Command, cli: Cli): void {
+  program
+    .command('doctor')
+    .description('check whether everything that Millrace needs is there')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples('millrace doctor'))
+    .action(async ({ json = false }: DoctorOptions, command: Command) => {
+      const { openRuntime } = await import('../project.ts')
+      const runtime = await openRuntime(cli, command.optsWithGlobals())
+      const findings: Finding[] = []
+      for (const check of await checksOf(runtime)) {
+        if (!json) cli.terminal.progress('looking …')
+        const finding = await check()
+        findings.push(finding)
+        if (!json) print(cli, finding)
+      }
+      cli.terminal.progress('')
+      const failed = findings.some(({ level }) => level === 'fail')
+      if (json) cli.terminal.json({ ok: !failed, findings })
+      else cli.terminal.print(failed ? 'something needs attention' : 'all is well')
+      if (failed) throw new CommandFailed()
+    })
+}
+
+function print({ terminal }: Cli, { level, message, hint }: Finding): void {
+  terminal.print(`${terminal.style(colours[level], marks[level])} ${message}`)
+  if (hint !== undefined) terminal.print(`    ${hint}`)
+}
+
+async function checksOf(runtime: Runtime): Promise<Check[]> {
+  const checks = await import('../checks.ts')
+  const { packageRoot } = await import('../package.ts')
+  const { data, server, embedder, clickhouse } = runtime
+  const model = isAbsolute(embedder.model) ? embedder.model : join(packageRoot(), 'models', embedder.model)
+  const bound = clickhouse === undefined ? undefined : new URL(clickhouse.url)
+  return [
+    checks.checkNode,
+    () => checks.checkFolder(data),
+    () => checks.checkSpace(data),
+    () => checks.checkPackage('lmdb', 'the event log and the live log', true),
+    () => checks.checkPackage('@lancedb/lancedb', 'vectors', true),
+    () => checks.checkPackage('chdb', 'ClickHouse in the process', bound === undefined),
+    () => checks.checkPackage('onnxruntime-node', 'embeddings', true),
+    () => checks.checkModel(model),
+    async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
+    ...(bound === undefined ? [] : [() => checks.checkServer('ClickHouse', bound.hostname, portOf(bound))]),
+  ]
+}
+
+async function runningAddress(folder: string): Promise<string | undefined> {
+  const { readLock } = await import('../../../connectors/embedded-log/lock.ts')
+  return (await readLock(folder))?.address
+}
+
+/** A URL leaves out the port that its protocol has by default. */
+function portOf({ port, protocol }: URL): number {
+  if (port !== '') return Number(port)
+  return protocol === 'https:' ? 443 : 80
+}

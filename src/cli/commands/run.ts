@@ -1,0 +1,98 @@
+import type { Command } from 'commander'
+import type { PipelineSpec } from '../../core/pipeline.ts'
+import { type Cli, examples, type GlobalOptions, wholeNumber } from '../cli.ts'
+import { packageVersion } from '../package.ts'
+import type { Millrace } from '../start.ts'
+import type { Terminal } from '../terminal.ts'
+
+interface RunOptions extends GlobalOptions {
+  readonly port?: number
+  readonly host?: string
+  readonly json?: boolean
+}
+
+export function addRun(program: Command, cli: Cli): void {
+  program
+    .command('run')
+    .description('run pipelines, the HTTP API, the live WebSocket and the dashboard')
+    .argument('[files...]', 'pipeline files (default: those of the runtime)')
+    .option('--port <port>', 'the port of the HTTP API; 0 takes a free one (default: 8080)', wholeNumber(0))
+    .option('--host <host>', 'the address to listen on (default: 127.0.0.1)')
+    .option('--json', 'print JSON lines, the log included')
+    .addHelpText(
+      'after',
+      examples(
+        'millrace run',
+        'millrace run pipelines/support-tickets.yaml --port 9000',
+        'millrace run --data /var/lib/millrace',
+      ),
+    )
+    .action(async (files: string[], _options: RunOptions, command: Command) => {
+      await run(cli, files, command.optsWithGlobals())
+    })
+}
+
+async function run(cli: Cli, files: readonly string[], options: RunOptions): Promise<void> {
+  const { terminal } = cli
+  const { startMillrace } = await import('../start.ts')
+  const { openRuntime, findPipelineFiles, readPipelines } = await import('../project.ts')
+  const { createLog } = await import('../../telemetry/index.ts')
+  const { host, port, json = false } = options
+  const twins = { MILLRACE_SERVER_HOST: host, MILLRACE_SERVER_PORT: port?.toString() }
+  const runtime = await openRuntime(cli, options, twins)
+  const found = await findPipelineFiles(cli, runtime, files)
+  const specs = await readPipelines({ runtime, files: found, folder: cli.folder }, terminal)
+
+  const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
+  const { first, second } = cli.interruption()
+  const millrace = await startMillrace({ runtime, specs, log })
+  if (json) terminal.json({ event: 'ready', address: millrace.address, pipelines: millrace.pipelines })
+  else printReady(terminal, millrace, specs)
+
+  await Promise.race([aborted(first), lastEnd(millrace, specs)])
+  if (!json && first.aborted) terminal.note('finishing what was read; Ctrl-C again stops at once')
+  await millrace.stop(second)
+  if (json) terminal.json({ event: 'stopped' })
+  else terminal.print('stopped')
+}
+
+function printReady(terminal: Terminal, { address, pipelines }: Millrace, specs: readonly PipelineSpec[]): void {
+  const dim = (text: string) => terminal.style('dim', text)
+  terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)} is ready`)
+  terminal.print()
+  terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
+  terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
+  if (pipelines.length === 0) {
+    terminal.print('  pipelines  none; millrace init writes one to start from')
+  }
+  for (const [index, name] of pipelines.entries()) {
+    const spec = specs.find((known) => known.name === name)
+    terminal.print(`  ${index === 0 ? 'pipelines' : '         '}  ${name} ${dim(spec === undefined ? '' : flow(spec))}`)
+  }
+  const topic = specs.flatMap(({ source }) => (source.kind === 'topics' ? source.topics : []))[0]
+  if (topic !== undefined) {
+    terminal.print()
+    terminal.print(
+      `  ${dim(`in another terminal: millrace publish ${topic} '{…}' · millrace tap ${topic} · Ctrl-C stops`)}`,
+    )
+  }
+  terminal.print()
+}
+
+/** `support.tickets → clickhouse, vectors, live` */
+function flow({ source, sinks }: PipelineSpec): string {
+  const from = source.kind === 'topics' ? source.topics.join(', ') : source.use.name
+  return `${from} → ${sinks.map(({ name }) => name).join(', ')}`
+}
+
+/** A process without pipelines serves; it has nothing to come to an end. */
+function lastEnd({ ended }: Millrace, specs: readonly PipelineSpec[]): Promise<void> {
+  return specs.length > 0 ? ended : new Promise(() => {})
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', () => done(), { once: true })
+  })
+}

@@ -1,0 +1,97 @@
+import type { Command } from 'commander'
+import { readLock } from '../../connectors/embedded-log/lock.ts'
+import type { Runtime } from '../config/runtime.ts'
+import { errorMessage, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
+import type { PipelineControl } from '../core/pipeline.ts'
+import type { Target } from './api.ts'
+import type { Cli, DataOptions } from './cli.ts'
+import { openRuntime } from './project.ts'
+
+/** Gives a command the options by which it finds the data. */
+export function dataOptions(command: Command): Command {
+  return command
+    .option('--server <url>', 'the server to ask (default: the one that runs here, or none at all)')
+    .option('--token <token>', 'the token that the server wants (default: that of the runtime)')
+    .option('--json', 'print JSON')
+}
+
+/**
+ * Whoever answers the HTTP API: the server that was named, else the process that runs on the data folder, else the
+ * same application in this process, with the data opened for this command alone.
+ */
+export async function openTarget(options: DataOptions, cli: Cli): Promise<Target> {
+  const runtime = await openRuntime(cli, options)
+  const token = options.token ?? runtime.server.token
+  if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token)
+  const running = await readLock(runtime.data)
+  return running?.address === undefined ? localTarget(runtime) : remoteTarget(running.address, token)
+}
+
+function serverUrl(text: string): string {
+  const address = text.includes('://') ? text : `http://${text}`
+  if (URL.canParse(address) && /^https?:/.test(address)) return address.replace(/\/+$/, '')
+  const message = `--server ${text} is no address`
+  throw new InvalidInput({ code: 'bad_address', message, hint: 'write it like http://127.0.0.1:8080' })
+}
+
+function remoteTarget(address: string, token: string | undefined): Target {
+  return {
+    where: address,
+    request: async (path, init) => {
+      try {
+        return await fetch(address + path, withToken(init, token))
+      } catch (error) {
+        if (init?.signal?.aborted === true) throw error
+        throw new Retryable({
+          code: 'server_unreachable',
+          message: `${address} cannot be reached: ${reason(error)}`,
+          hint: 'is it running? millrace run starts one',
+          cause: error,
+        })
+      }
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+/** Loaded only here: a command that talks to a server needs none of it. */
+async function localTarget(runtime: Runtime): Promise<Target> {
+  const { openApplication } = await import('./application.ts')
+  const { app, close } = await openApplication(runtime, notRunning)
+  return {
+    where: runtime.data,
+    request: async (path, init) =>
+      app.request(new URL(path, 'http://localhost').href, withToken(init, runtime.server.token)),
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function withToken(init: RequestInit = {}, token: string | undefined): RequestInit {
+  if (token === undefined) return init
+  const headers = new Headers(init.headers)
+  headers.set('authorization', `Bearer ${token}`)
+  return { ...init, headers }
+}
+
+/** `fetch` itself only says that it failed; the cause says why. */
+function reason(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined
+  return cause instanceof Error && cause.message !== '' ? cause.message : errorMessage(error)
+}
+
+async function refuse(): Promise<never> {
+  throw new MillraceError({
+    code: 'not_running',
+    message: 'no Millrace runs on this data folder, so it has no running pipelines',
+    hint: 'millrace run starts one; --server URL asks another',
+  })
+}
+
+const notRunning: PipelineControl = {
+  list: async () => [],
+  get: refuse,
+  put: refuse,
+  remove: refuse,
+  pause: refuse,
+  resume: refuse,
+}

@@ -1,0 +1,15 @@
+import { createExpressions } from '../expressions/index.ts'
+import { catalog } from './catalog.ts'
+import { PipelineTestRunner } from './pipeline-tests.ts'
+import type { Project } from './project.ts'
+import { openServices } from './services.ts'
+
+/** A runner whose tests use the project's schemas and model, and embedded stores in a folder that is removed again. */
+export function openTestRunner({ runtime }: Project): Promise<PipelineTestRunner> {
+  const { clickhouse: _clickhouse, vectors: _vectors, ...embedded } = runtime
+  return PipelineTestRunner.open({
+    catalog,
+    expressions: createExpressions(),
+    open: (folder) => openServices({ ...embedded, data: folder }),
+  })
+}
