@@ -1,7 +1,7 @@
 import type { Table } from '@lancedb/lancedb'
 
 /** How long a search may still read the files of a version that has been replaced. */
-const graceMs = 30_000
+const graceMs = 10_000
 /** Without writes for this long, a table counts as idle. */
 const idleMs = 1_000
 

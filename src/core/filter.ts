@@ -41,7 +41,9 @@ export type Condition =
 const comparisonOperators = ['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$exists']
 /** Deeper or longer filters are refused: translated, they would overwhelm the parsers of the stores. */
 const maximumDepth = 16
+const maximumComparisons = 1_000
 const maximumValues = 10_000
+const maximumProblems = 10
 
 type FilterPath = readonly (string | number)[]
 interface FilterProblem {
@@ -142,10 +144,11 @@ function isHighSurrogate(unit: number): boolean {
 
 function readFilter(input: unknown): { condition: Condition; problems: FilterProblem[] } {
   const problems: FilterProblem[] = []
+  let comparisons = 0
   let values = 0
 
   function report(path: FilterPath, message: string): Condition {
-    problems.push({ path, message })
+    if (problems.length < maximumProblems) problems.push({ path, message })
     return { operator: 'and', conditions: [] }
   }
 
@@ -173,9 +176,9 @@ function readFilter(input: unknown): { condition: Condition; problems: FilterPro
     if (!isRecord(value)) {
       return report(path, `must be a value or a comparison such as {"$eq": "billing"}, not ${kind(value)}`)
     }
-    const comparisons = Object.entries(value).filter(([, operand]) => operand !== undefined)
-    if (comparisons.length === 0) return report(path, `needs an operator: ${comparisonOperators.join(', ')}`)
-    const conditions = comparisons.map(([operator, operand]) =>
+    const operands = Object.entries(value).filter(([, operand]) => operand !== undefined)
+    if (operands.length === 0) return report(path, `needs an operator: ${comparisonOperators.join(', ')}`)
+    const conditions = operands.map(([operator, operand]) =>
       readComparison(name, operator, operand, [...path, operator]),
     )
     const only = conditions.length === 1 ? conditions[0] : undefined
@@ -183,6 +186,9 @@ function readFilter(input: unknown): { condition: Condition; problems: FilterPro
   }
 
   function readComparison(field: string, operator: string, operand: unknown, path: FilterPath): Condition {
+    comparisons++
+    if (comparisons > maximumComparisons)
+      return report(path, `brings the filter above ${maximumComparisons} comparisons`)
     values += Array.isArray(operand) ? operand.length : 1
     if (values > maximumValues) return report(path, `brings the filter above ${maximumValues} values`)
     switch (operator) {
