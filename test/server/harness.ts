@@ -1,0 +1,151 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Hono } from 'hono'
+import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import type { Analytics } from '../../src/core/analytics.ts'
+import { InvalidInput } from '../../src/core/errors.ts'
+import type { EventLog } from '../../src/core/event-log.ts'
+import type { LiveLog } from '../../src/core/live-log.ts'
+import type { Services } from '../../src/core/services.ts'
+import { createExpressions } from '../../src/expressions/index.ts'
+import type { Live, LiveLimits } from '../../src/live/index.ts'
+import { createSerde } from '../../src/serde/index.ts'
+import {
+  createApp,
+  createLive,
+  defaultServerLimits,
+  folderFiles,
+  type Listening,
+  listen,
+  type Readiness,
+  type ServerContext,
+} from '../../src/server/index.ts'
+import { createMetrics, type LogFields, type Metrics } from '../../src/telemetry/index.ts'
+import { MemoryLiveLog } from '../live/memory-live-log.ts'
+import { FakeEmbedder, FakePipelines, FakeVectors } from './fakes.ts'
+
+export interface HarnessOptions {
+  readonly token?: string
+  readonly live?: LiveLog
+  readonly liveLimits?: Partial<LiveLimits>
+  readonly vectors?: FakeVectors
+  readonly ready?: () => Readiness
+  /** File name and text. */
+  readonly schemas?: Readonly<Record<string, string>>
+  readonly drainMs?: number
+}
+
+/** A server on a free port, over a real log and fakes of what is not this part's. */
+export interface Harness extends AsyncDisposable {
+  readonly address: string
+  readonly app: Hono
+  readonly log: EventLog
+  readonly liveLog: LiveLog
+  readonly live: Live
+  readonly metrics: Metrics
+  readonly embedder: FakeEmbedder
+  readonly vectors: FakeVectors
+  readonly pipelines: FakePipelines
+  readonly errors: { message: string; fields: LogFields | undefined }[]
+  readonly folder: string
+  /** Stops the server and starts one anew on the same data and port. */
+  restart(): Promise<void>
+  fetch(path: string, init?: RequestInit): Promise<Response>
+}
+
+export async function startServer(options: HarnessOptions = {}): Promise<Harness> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-server-'))
+  await mkdir(join(folder, 'schemas'))
+  for (const [name, text] of Object.entries(options.schemas ?? {})) {
+    await writeFile(join(folder, 'schemas', name), text)
+  }
+  const log = await openEmbeddedLog(folder)
+  const liveLog = options.live ?? new MemoryLiveLog()
+  const embedder = new FakeEmbedder()
+  const vectors = options.vectors ?? new FakeVectors()
+  const pipelines = new FakePipelines()
+  const expressions = createExpressions()
+  const metrics = createMetrics()
+  const errors: Harness['errors'] = []
+  const note = (message: string, fields?: LogFields) => {
+    errors.push({ message, fields })
+  }
+  const services: Services = {
+    serde: createSerde({ folder: join(folder, 'schemas') }),
+    log: async () => log,
+    analytics: async () => analytics,
+    vectors: async () => vectors,
+    live: async () => liveLog,
+    embedder: async () => embedder,
+  }
+  const start = async (port: number) => {
+    const auth = options.token === undefined ? undefined : { token: options.token }
+    const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note }
+    const live = createLive({ services, expressions, auth, metrics, log: quiet, limits: options.liveLimits })
+    const context: ServerContext = {
+      services,
+      pipelines,
+      expressions,
+      live,
+      auth,
+      metrics,
+      log: quiet,
+      ready: options.ready ?? (() => ({ ready: true, reasons: [] })),
+      version: '0.1.0',
+      limits: defaultServerLimits,
+      dashboard: folderFiles(join(folder, 'dashboard')),
+    }
+    const app = createApp(context)
+    const listening = await listen(app, context, { host: '127.0.0.1', port, drainMs: options.drainMs ?? 1_000 })
+    return { live, app, listening }
+  }
+  let current: { live: Live; app: Hono; listening: Listening } = await start(0)
+  return {
+    get address() {
+      return current.listening.address
+    },
+    get app() {
+      return current.app
+    },
+    get live() {
+      return current.live
+    },
+    log,
+    liveLog,
+    metrics,
+    embedder,
+    vectors,
+    pipelines,
+    errors,
+    folder,
+    async restart() {
+      const port = Number(new URL(current.listening.address).port)
+      await current.listening.close()
+      current = await start(port)
+    },
+    fetch: (path, init) => fetch(`${current.listening.address}${path}`, init),
+    async [Symbol.asyncDispose]() {
+      await current.listening.close()
+      metrics.close()
+      await log.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Answers one query, and refuses another as ClickHouse would. */
+const analytics: Analytics = {
+  ensureTable: async () => undefined,
+  insert: async () => undefined,
+  query: async (sql) => {
+    if (sql.includes('nope')) throw new InvalidInput({ code: 'bad_query', message: 'Unknown table nope' })
+    return { columns: [{ name: 'one', type: 'UInt8' }], rows: [{ one: 1 }] }
+  },
+  tables: async () => [{ name: 'tickets', rows: 3, bytes: 99 }],
+  close: async () => undefined,
+}
+
+export function json(value: unknown, method = 'POST'): RequestInit {
+  return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) }
+}
