@@ -74,8 +74,19 @@ export class DiskCache {
     if (this.#untilCheck <= 0) this.#turnIfFull()
   }
 
-  async close(): Promise<void> {
+  /** Entries in both generations. */
+  get size(): number {
+    return entryCount(this.#generations[0]) + entryCount(this.#generations[1])
+  }
+
+  /** Waits until what was put is written. */
+  async settled(): Promise<void> {
     await this.#turning
+    await this.#root.committed
+  }
+
+  async close(): Promise<void> {
+    await this.settled()
     await this.#root.close()
   }
 
