@@ -61,10 +61,13 @@ class LanceStore implements VectorStore {
   }
 
   async find(name: string): Promise<Collection | undefined> {
-    const opened = this.#opened.get(name)
-    if (opened !== undefined) return opened
-    if (!collectionName.test(name) || !(await this.#exists(name))) return undefined
-    return this.#once(name, () => this.#connection.openTable(name))
+    if (!this.#opened.has(name) && (!collectionName.test(name) || !(await this.#exists(name)))) return undefined
+    try {
+      return await this.#once(name, () => this.#connection.openTable(name))
+    } catch (error) {
+      if (errorCode(error) === 'not_a_collection') return undefined
+      throw error
+    }
   }
 
   async collections(): Promise<readonly { readonly spec: CollectionSpec; readonly count: number }[]> {

@@ -1,0 +1,91 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '@lancedb/lancedb'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openLanceDb } from '../../../connectors/lancedb/index.ts'
+import { Fatal } from '../../../src/core/errors.ts'
+import { pointOf, vectorOf } from '../../contracts/vector-store-model.ts'
+
+const spec = { name: 'tickets', fingerprint: 'model', dimension: 3, fields: ['n'] }
+let folder: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'millrace-lancedb-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+test('many small upserts do not pile up files, and searches go on meanwhile', async () => {
+  const store = await openLanceDb(folder)
+  const collection = await store.open(spec)
+  let searching = true
+  const searches = (async () => {
+    let done = 0
+    while (searching) {
+      const matches = await collection.search({ vector: vectorOf(1, 0, 0), k: 1, filter: { n: { $exists: true } } })
+      expect(matches.length).toBeLessThanOrEqual(1)
+      done++
+    }
+    return done
+  })()
+  for (let n = 0; n < 200; n++) await collection.upsert([pointOf(`p${n % 150}`, [1, n, 0], { n }, n)])
+  searching = false
+  expect(await searches).toBeGreaterThan(10)
+  expect(await collection.count()).toBe(150)
+  await store.close()
+  const table = await (await connect(folder)).openTable(spec.name)
+  expect((await table.stats()).fragmentStats.numFragments).toBeLessThanOrEqual(65)
+})
+
+test('a table that a dying process left half made is made anew', async () => {
+  await mkdir(join(folder, 'tickets.lance', '_versions'), { recursive: true })
+  await mkdir(join(folder, 'other.lance'))
+  await using closing = closeable(await openLanceDb(folder))
+  const { store } = closing
+  expect(await store.find('tickets')).toBeUndefined()
+  expect(await store.collections()).toEqual([])
+  const collection = await store.open(spec)
+  await collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
+  expect(await collection.count()).toBe(1)
+})
+
+test('a table that was made by something else is left alone', async () => {
+  await (await connect(folder)).createTable('tickets', [{ id: 'a', vector: [1, 2, 3] }])
+  await using closing = closeable(await openLanceDb(folder))
+  await expect(closing.store.open(spec)).rejects.toMatchObject({ code: 'not_a_collection' })
+  expect(await closing.store.collections()).toEqual([])
+})
+
+test('a folder that cannot be used is named, with what to do', async () => {
+  const file = join(folder, 'file')
+  await writeFile(file, '')
+  const opening = openLanceDb(join(file, 'vectors'))
+  await expect(opening).rejects.toThrow(Fatal)
+  await expect(opening).rejects.toThrow(/vector store cannot be opened in .*ENOTDIR.*writable/)
+})
+
+test('a collection name that could leave the folder is refused', async () => {
+  await using closing = closeable(await openLanceDb(join(folder, 'inner')))
+  for (const name of ['../outer', '', 'a/b', '.hidden']) {
+    await expect(closing.store.open({ ...spec, name })).rejects.toMatchObject({ code: 'bad_collection_name' })
+    expect(await closing.store.find(name)).toBeUndefined()
+  }
+  expect(await readdir(folder)).toEqual(['inner'])
+})
+
+test('closing waits for the writes in flight; afterwards every call says that it is closed', async () => {
+  const store = await openLanceDb(folder)
+  const collection = await store.open(spec)
+  const writes = Promise.all(Array.from({ length: 5 }, (_, n) => collection.upsert([pointOf(`p${n}`, [1, 0, 0], {})])))
+  await store.close()
+  expect(await writes).toEqual([[], [], [], [], []])
+  await expect(collection.upsert([pointOf('late', [1, 0, 0], {})])).rejects.toMatchObject({
+    code: 'vector_store_closed',
+  })
+  await using closing = closeable(await openLanceDb(folder))
+  expect(await (await closing.store.find('tickets'))?.count()).toBe(5)
+})
+
+function closeable<Store extends { close(): Promise<void> }>(store: Store) {
+  return { store, [Symbol.asyncDispose]: () => store.close() }
+}
