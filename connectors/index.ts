@@ -4,6 +4,7 @@ import { consoleSink } from './console.ts'
 import { files } from './files/index.ts'
 import { generate } from './generate/index.ts'
 import { live } from './live.ts'
+import { stdin } from './stdin.ts'
 import { topic } from './topic.ts'
 import { vectors } from './vectors.ts'
 
