@@ -1,4 +1,6 @@
-import { InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
+import { didYouMean } from '../core/nearest.ts'
+import { WrongUsage } from './failure.ts'
 import type { Terminal } from './terminal.ts'
 
 /** What every command is given of the world outside. */
@@ -57,4 +59,12 @@ export function numberBetween(least: number, most: number): (text: string) => nu
 /** For the end of a command's help. */
 export function examples(...lines: readonly string[]): string {
   return ['', lines.length === 1 ? 'Example:' : 'Examples:', ...lines.map((line) => `  $ ${line}`)].join('\n')
+}
+
+/** A group's default command gets the words that are no command of the group: `topics creat x`. Refuses them. */
+export function refuseUnknownCommand(byDefault: Command): void {
+  const [name] = byDefault.args
+  if (name === undefined) return
+  const known = byDefault.parent?.commands.map((command) => command.name()) ?? []
+  throw new WrongUsage(`unknown command "${name}"${didYouMean(name, known)}`, `there are ${known.join(', ')}`)
 }

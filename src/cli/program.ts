@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Cli } from './cli.ts'
+import { type Cli, examples } from './cli.ts'
 import { addDlq } from './commands/dlq.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addInit } from './commands/init.ts'
@@ -31,6 +31,7 @@ export function createProgram(cli: Cli): Command {
       outputError: (text, write) => write(text.replace(/^error: /, `${cli.terminal.style('red', 'error:')} `)),
     })
     .exitOverride()
+    .addHelpText('after', examples('millrace init reviews', 'millrace run', 'millrace help publish'))
 
   for (const add of [
     addRun,

@@ -1,11 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { readLock } from '../../connectors/embedded-log/lock.ts'
 import type { Runtime } from '../config/runtime.ts'
 import { errorMessage, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
 import type { PipelineControl } from '../core/pipeline.ts'
 import type { Target } from './api.ts'
 import type { Cli, DataOptions } from './cli.ts'
-import { openRuntime } from './project.ts'
 
 /** Gives a command the options by which it finds the data. */
 export function dataOptions(command: Command): Command {
@@ -20,11 +19,30 @@ export function dataOptions(command: Command): Command {
  * same application in this process, with the data opened for this command alone.
  */
 export async function openTarget(options: DataOptions, cli: Cli): Promise<Target> {
+  const { openRuntime } = await import('./project.ts')
   const runtime = await openRuntime(cli, options)
   const token = options.token ?? runtime.server.token
   if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token)
-  const running = await readLock(runtime.data)
-  return running?.address === undefined ? localTarget(runtime) : remoteTarget(running.address, token)
+  const address = await runningAddress(runtime.data)
+  return address === undefined ? localTarget(runtime) : remoteTarget(address, token)
+}
+
+const startTimeoutMs = 10_000
+const pollMs = 50
+
+/** The address of the process that runs on a data folder. One that is just starting is waited for. */
+async function runningAddress(folder: string): Promise<string | undefined> {
+  const { readLock } = await import('../../connectors/embedded-log/lock.ts')
+  const deadline = performance.now() + startTimeoutMs
+  for (;;) {
+    const running = await readLock(folder)
+    if (running === undefined || running.address !== undefined) return running?.address
+    if (performance.now() > deadline) {
+      const message = `process ${running.pid} holds the data folder ${folder} but does not serve`
+      throw new MillraceError({ code: 'data_in_use', message, hint: 'wait until it has started, or stop it' })
+    }
+    await delay(pollMs)
+  }
 }
 
 function serverUrl(text: string): string {

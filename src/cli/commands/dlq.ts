@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { call } from '../api.ts'
-import { type Cli, type DataOptions, examples, wholeNumber } from '../cli.ts'
+import { type Cli, type DataOptions, examples, refuseUnknownCommand, wholeNumber } from '../cli.ts'
 import { formatBytes, formatCount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
@@ -36,9 +36,11 @@ export function addDlq(program: Command, cli: Cli): void {
 
   dataOptions(group.command('list', { isDefault: true }))
     .description('count the dead letters of each pipeline')
+    .allowExcessArguments()
     .addHelpText('after', examples('millrace dlq'))
     .action(async (_options: DataOptions, command: Command) => {
       const options: DataOptions = command.optsWithGlobals()
+      refuseUnknownCommand(command)
       await using target = await openTarget(options, cli)
       const all = (await call(target, '/v1/topics', topics)).topics
       const queues = all

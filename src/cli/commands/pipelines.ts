@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { errorMessage, InvalidInput } from '../../core/errors.ts'
 import { call, callRaw } from '../api.ts'
-import { type Cli, type DataOptions, examples } from '../cli.ts'
+import { type Cli, type DataOptions, examples, refuseUnknownCommand } from '../cli.ts'
 import { formatCount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 import type { Style } from '../terminal.ts'
@@ -34,9 +34,11 @@ export function addPipelines(program: Command, cli: Cli): void {
 
   dataOptions(group.command('list', { isDefault: true }))
     .description('list the running pipelines')
+    .allowExcessArguments()
     .addHelpText('after', examples('millrace pipelines', 'millrace pipelines --json'))
     .action(async (_options: DataOptions, command: Command) => {
       const options: DataOptions = command.optsWithGlobals()
+      refuseUnknownCommand(command)
       await using target = await openTarget(options, cli)
       const answer = await call(target, '/v1/pipelines', list)
       if (options.json) cli.terminal.json(answer)

@@ -53,7 +53,7 @@ export function addPublish(program: Command, cli: Cli): void {
       let accepted = 0
       for await (const batch of batches(lines)) {
         const result = await publish(target, topic, options.key, batch).catch((error: unknown) => {
-          throw explain(error, accepted, batch)
+          throw explain(error, topic, accepted, batch)
         })
         accepted += result.accepted
         // Only --json shows them, and they would grow with the input.
@@ -142,8 +142,12 @@ function publish(target: Target, topic: string, key: string | undefined, batch: 
  * A request is taken as a whole or not at all, so it can be said which of the user's lines are wrong, and where to go on
  * once they are right.
  */
-function explain(error: unknown, accepted: number, batch: readonly Line[]): unknown {
+function explain(error: unknown, topic: string, accepted: number, batch: readonly Line[]): unknown {
   if (!(error instanceof MillraceError)) return error
+  if (error.code === 'topic_not_found') {
+    const hint = `create it with millrace topics create ${topic}, or run a pipeline that reads it`
+    return new MillraceError({ code: error.code, message: error.message, hint, cause: error })
+  }
   const details = error instanceof ApiError ? error.errors : []
   const wrong = details.slice(0, shownErrors).flatMap(({ index, message }) => {
     const line = index === undefined ? undefined : batch[index]

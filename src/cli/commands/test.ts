@@ -16,7 +16,7 @@ interface FileResult {
 export function addTest(program: Command, cli: Cli): void {
   program
     .command('test')
-    .description('run the tests that stand in pipeline files, with the real processors and embedded sinks')
+    .description('run the tests in pipeline files, with real processors and embedded sinks')
     .argument('[files...]', 'pipeline files (default: those of the runtime)')
     .option('--json', 'print JSON')
     .addHelpText('after', examples('millrace test', 'millrace test pipelines/support-tickets.yaml'))

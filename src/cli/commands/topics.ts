@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { call, jsonBody } from '../api.ts'
-import { type Cli, type DataOptions, examples, wholeNumber } from '../cli.ts'
+import { type Cli, type DataOptions, examples, refuseUnknownCommand, wholeNumber } from '../cli.ts'
 import { formatBytes, formatCount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
@@ -47,9 +47,11 @@ export function addTopics(program: Command, cli: Cli): void {
 
   dataOptions(group.command('list', { isDefault: true }))
     .description('list the topics')
+    .allowExcessArguments()
     .addHelpText('after', examples('millrace topics', 'millrace topics list --json'))
     .action(async (_options: DataOptions, command: Command) => {
       const options: DataOptions = command.optsWithGlobals()
+      refuseUnknownCommand(command)
       await using target = await openTarget(options, cli)
       const answer = await call(target, '/v1/topics', topics)
       if (options.json) cli.terminal.json(answer)
