@@ -15,6 +15,7 @@ export const connectors: readonly (AnyIntake | AnySink)[] = [
   generate,
   consoleSink,
   live,
+  stdin,
   topic,
   vectors,
 ]
