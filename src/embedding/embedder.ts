@@ -56,8 +56,8 @@ export interface LocalEmbedder extends Embedder {
 const defaultMemoryBytes = 64 * 2 ** 20
 const defaultDiskBytes = 512 * 2 ** 20
 const defaultBounds: QueueBounds = { texts: 4_096, characters: 8 * 2 ** 20 }
-/** Hashing a longer text would hold up the main thread. */
-const longestCached = 2 ** 18
+/** Characters of a text that are looked at. Any model's limit is reached before; the main thread is not held up by more. */
+const longestText = 2 ** 18
 /** Texts that one call handles before others get their turn. */
 const textsPerTurn = 128
 const mostThreads = 8
@@ -151,8 +151,8 @@ class WorkerEmbedder implements LocalEmbedder {
   async #enterAll(texts: readonly string[], priority: Priority, request: EmbedRequest): Promise<void> {
     for (let index = 0; index < texts.length && !request.over.aborted; index++) {
       if (index % textsPerTurn === textsPerTurn - 1) await nextTurn()
-      const text = texts[index] ?? ''
-      const key = text.length > longestCached ? undefined : this.#key(text)
+      const text = (texts[index] ?? '').slice(0, longestText)
+      const key = this.#key(text)
       if (this.#answer(text, key, priority, request, index)) continue
       if (!this.#texts.tryEnter(text, priority)) {
         this.#dispatcher.wake()
@@ -173,8 +173,8 @@ class WorkerEmbedder implements LocalEmbedder {
   }
 
   /** Answers from the caches or joins a text that is on its way. */
-  #answer(text: string, key: string | undefined, priority: Priority, request: EmbedRequest, index: number): boolean {
-    const vector = key === undefined ? undefined : this.#cached(key)
+  #answer(text: string, key: string, priority: Priority, request: EmbedRequest, index: number): boolean {
+    const vector = this.#cached(key)
     if (vector !== undefined) {
       request.settle(index, vector)
       return true
@@ -198,7 +198,6 @@ class WorkerEmbedder implements LocalEmbedder {
   }
 
   #keep({ key }: QueuedText, vector: Float32Array): void {
-    if (key === undefined) return
     this.#memory.set(key, vector)
     this.#disk?.set(key, vector)
   }

@@ -3,8 +3,8 @@ import type { EmbedRequest } from './request.ts'
 /** A text on its way to its vector, with everyone who waits for it. */
 export interface QueuedText {
   readonly text: string
-  /** Cache key; undefined for texts that are too long to be worth it. */
-  readonly key: string | undefined
+  /** In the cache. */
+  readonly key: string
   /** Tokens, roughly: enough to put texts of like length together. */
   readonly estimate: number
   readonly waiters: { readonly request: EmbedRequest; readonly index: number }[]

@@ -85,7 +85,7 @@ export class TextWork {
   }
 
   /** Queues a text for which room was entered. */
-  add(text: string, key: string | undefined, priority: Priority, request: EmbedRequest, index: number): void {
+  add(text: string, key: string, priority: Priority, request: EmbedRequest, index: number): void {
     const estimate = estimateTokens(text, this.#maxTokens)
     const entry: QueuedText = { text, key, estimate, waiters: [{ request, index }], failures: 0 }
     this.#inFlight.set(text, { entry, priority })

@@ -112,8 +112,7 @@ function unitsOf(text: string, { kind, start, end }: Block, tokens: number, bySe
 
 /** Stretches that are far too long need not be counted to know it. */
 function presplit(text: string, unit: Unit, tokens: number): Unit[] {
-  const small = unit.end - unit.start <= tokens * charactersPerToken
-  return small || unit.level === withinWord ? [unit] : finer(text, unit, tokens)
+  return unit.end - unit.start <= tokens * charactersPerToken ? [unit] : finer(text, unit, tokens)
 }
 
 /** The parts of a unit, cut by the coarsest splitter that cuts it at all. */
@@ -123,7 +122,9 @@ function finer(text: string, unit: Unit, tokens: number): Unit[] {
     if (parts.length < 2) continue
     return parts.flatMap((part) => presplit(text, { ...unit, ...part, level: level + 1 }, tokens))
   }
-  return halves(text, unit).map((part) => ({ ...unit, ...part, level: withinWord, alone: true }))
+  return halves(text, unit).flatMap((part) =>
+    presplit(text, { ...unit, ...part, level: withinWord, alone: true }, tokens),
+  )
 }
 
 /** Counts the units of all texts together and cuts those that do not fit, until all fit. */

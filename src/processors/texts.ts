@@ -39,6 +39,12 @@ export async function vectorsOf(
   })
 }
 
+/**
+ * A batch of no more texts than this goes before bulk work: it comes from a lane that keeps up, and someone may be
+ * watching. A lane that falls behind brings larger ones, so bulk work cannot starve.
+ */
+const fewTexts = 4
+
 /** A text that the model cannot take fails alone: the others are asked for again, and their vectors are there by then. */
 async function embedTogether(
   texts: readonly string[],
@@ -47,7 +53,7 @@ async function embedTogether(
 ): Promise<(Float32Array | Failure)[]> {
   if (texts.length === 0) return []
   try {
-    return await embedder.embed(texts, { signal })
+    return await embedder.embed(texts, { signal, priority: texts.length <= fewTexts ? 'query' : 'bulk' })
   } catch (error) {
     if (!(error instanceof InvalidInput)) throw error
     const alone = texts.map(async (text) => (await embedder.embed([text], { signal }))[0])

@@ -4,7 +4,7 @@ import { type QueuedText, TextQueue } from '../../src/embedding/queue.ts'
 
 const entry = (estimate: number, text = ''): QueuedText => ({
   text,
-  key: undefined,
+  key: '',
   estimate,
   waiters: [],
   failures: 0,
