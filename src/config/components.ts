@@ -121,7 +121,8 @@ function issueSpan(use: Use, issue: Issue): Span {
   const path = pathInFile(use, issue.path)
   if (issue.at === 'key') return keySpan(use.node, path) ?? spanIn(use, path)
   // What is missing is shown by the component's name, or the key it is missing under.
-  return issue.code === 'missing_option' ? spanIn(use, path.slice(0, -1)) : spanIn(use, path)
+  if (issue.code !== 'missing_option') return spanIn(use, path)
+  return path.length < 2 ? use.key : spanIn(use, path.slice(0, -1))
 }
 
 function spanIn({ node, key }: Use, path: readonly PropertyKey[]): Span {

@@ -37,6 +37,9 @@ function keysOf(schema: unknown): readonly string[] {
 
 function explain(issue: ZodIssue, known: WeakMap<object, readonly string[]>): Issue[] {
   const { path } = issue
+  if (isOuter(issue) && issue.input === undefined) {
+    return [{ path, code: 'missing_option', at: 'value', message: `"${String(path.at(-1))}" is missing` }]
+  }
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => unknownKey([...path, key], key, known.get(issue.keys) ?? []))
@@ -48,9 +51,6 @@ function explain(issue: ZodIssue, known: WeakMap<object, readonly string[]>): Is
     case 'invalid_key':
       return [{ path, code: 'bad_value', at: 'key', message: issue.issues[0]?.message ?? issue.message }]
     case 'invalid_type':
-      if (issue.input === undefined) {
-        return [{ path, code: 'missing_option', at: 'value', message: `"${String(path.at(-1))}" is missing` }]
-      }
       return [{ path, code: 'wrong_type', at: 'value', message: issue.message }]
   }
   return [{ path, code: 'bad_value', at: 'value', message: issue.message }]
@@ -69,8 +69,10 @@ function meantBranch(branches: readonly (readonly ZodIssue[])[]): readonly ZodIs
   return fitting.length === 1 ? fitting[0] : undefined
 }
 
-function isOuter({ code }: ZodIssue): boolean {
-  return code === 'invalid_type' || code === 'invalid_value'
+/** Whether it is about what kind of value there is, not about what is in it. */
+function isOuter(issue: ZodIssue): boolean {
+  if (issue.code === 'invalid_union') return meantBranch(issue.errors) === undefined
+  return issue.code === 'invalid_type' || issue.code === 'invalid_value'
 }
 
 function plainMessage(issue: RawIssue): string | undefined {

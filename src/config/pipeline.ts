@@ -1,13 +1,13 @@
-import type { Catalog, Shape } from '../core/component.ts'
+import type { AnySink, Catalog, Shape } from '../core/component.ts'
 import { errorCode, errorMessage } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { ComponentUse, PipelineSpec } from '../core/pipeline.ts'
 import type { Serde } from '../core/serde.ts'
-import { ComponentReader, type Use } from './components.ts'
+import { ComponentReader, optionSpan, type Use } from './components.ts'
 import { check, type Issue } from './issues.ts'
 import { lint } from './lint.ts'
 import { type PipelineFrame, pipelineFrame, topicSource } from './pipeline-schema.ts'
-import { type Problem, ProblemList } from './problem.ts'
+import { type Problem, ProblemList, type Span } from './problem.ts'
 import { checkExpectations } from './tests-lint.ts'
 import { keySpan, type Located, readYaml, spanAt } from './yaml.ts'
 
@@ -32,7 +32,7 @@ type Source =
 type TopicOptions = { readonly start: 'earliest' | 'latest'; readonly group?: string | undefined }
 interface Topic {
   readonly name: string
-  readonly node: Located
+  readonly span: Span
 }
 
 /** Reads and checks a pipeline file. Never throws for what is in the text: every problem comes back, all at once. */
@@ -58,6 +58,7 @@ export async function parsePipeline(text: string, options: ParseOptions): Promis
   const sinks = itemsOf(root, 'sinks').map((node) => reader.read('sink', node, options.catalog.sinks))
 
   const shape = await sourceShape(source, options.serde, problems)
+  await checkTopicsWritten(sinks, options.serde, problems)
   lint({ shape, id: root.entries.get('id')?.node, processors, sinks, text }, options.expressions, problems)
   checkExpectations(root.entries.get('tests')?.node, sinks, problems)
 
@@ -77,15 +78,19 @@ export async function parsePipeline(text: string, options: ParseOptions): Promis
 }
 
 function readFrame(root: Located, problems: ProblemList): PipelineFrame | undefined {
-  const { data, issues = [] } = check(pipelineFrame, root.value)
+  // A key with nothing behind it, such as `processors:`, counts as left out.
+  const given = [...(root.entries ?? [])].filter(([, { node }]) => node.value !== null)
+  const { data, issues = [] } = check(
+    pipelineFrame,
+    Object.fromEntries(given.map(([key, { node }]) => [key, node.value])),
+  )
   for (const issue of issues) report(root, issue, problems)
   return data
 }
 
 /** Adds a problem with a value of the file to the list. */
 function report(root: Located, issue: Issue, problems: ProblemList): void {
-  const path = issue.code === 'missing_option' ? issue.path.slice(0, -1) : issue.path
-  const span = issue.at === 'key' ? (keySpan(root, path) ?? spanAt(root, path)) : spanAt(root, path)
+  const span = issue.at === 'key' ? (keySpan(root, issue.path) ?? spanAt(root, issue.path)) : spanAt(root, issue.path)
   problems.add(span, { code: issue.code, message: issue.message })
 }
 
@@ -100,7 +105,7 @@ function readSource(
   problems: ProblemList,
 ): Source | undefined {
   const node = root.entries?.get('source')?.node
-  if (node === undefined) return undefined
+  if (node === undefined || node.value === null) return undefined
   if (node.entries?.has('topic') !== true) {
     const use = reader.read('source', node, catalog.sources)
     return use === undefined ? undefined : { kind: 'intake', use }
@@ -110,7 +115,7 @@ function readSource(
   if (data === undefined) return undefined
   const named = node.entries.get('topic')?.node
   const nodes = named?.items ?? (named === undefined ? [] : [named])
-  return { kind: 'topics', topics: nodes.map((topic) => ({ name: String(topic.value), node: topic })), options: data }
+  return { kind: 'topics', topics: nodes.map((topic) => ({ name: String(topic.value), span: topic })), options: data }
 }
 
 /** The fields of the source's events, as far as schemas declare them. */
@@ -129,11 +134,25 @@ async function sourceShape(
   }
 }
 
+/** A sink that cannot write a topic's format should be known before it runs. */
+async function checkTopicsWritten(
+  sinks: readonly (Use<AnySink> | undefined)[],
+  serde: Serde | undefined,
+  problems: ProblemList,
+): Promise<void> {
+  for (const use of sinks) {
+    if (use?.valid !== true || serde === undefined) continue
+    const { definition, options } = use
+    const span = definition.main === undefined ? use.key : optionSpan(use, [definition.main])
+    for (const name of definition.topics(options)) await fieldsOf({ name, span }, serde, problems)
+  }
+}
+
 async function fieldsOf(topic: Topic, serde: Serde, problems: ProblemList): Promise<ReadonlySet<string> | undefined> {
   try {
     return (await serde.codec(topic.name)).fields
   } catch (error) {
-    problems.add(topic.node, { code: errorCode(error) ?? 'schema_unusable', message: errorMessage(error) })
+    problems.add(topic.span, { code: errorCode(error) ?? 'schema_unusable', message: errorMessage(error) })
     return undefined
   }
 }

@@ -44,6 +44,18 @@ describe('a valid pipeline', () => {
     expect(spec?.block).toEqual({ events: 10_000, bytes: 8_000_000, ageMs: 1_000 })
   })
 
+  test('a key with nothing behind it counts as left out', async () => {
+    const { spec, problems } = await parse('name: a\nsource: { topic: x }\nprocessors:\nsinks: [live: x]\ntests:\n')
+    expect(problems).toEqual([])
+    expect(spec).toMatchObject({ processors: [], tests: [] })
+    const nothing = await parse('name:\nsource:\nsinks:\n')
+    expect(nothing.problems.map((p) => `${p.line}:${p.column} ${p.message}`)).toEqual([
+      '1:1 "name" is missing',
+      '2:1 "source" is missing',
+      '3:1 "sinks" is missing',
+    ])
+  })
+
   test('several topics, and anchors with merges', async () => {
     const { spec, problems } = await parse(`name: a
 source: { topic: [x, y], group: g }
