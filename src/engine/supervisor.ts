@@ -25,6 +25,11 @@ export class Supervisor implements PipelineControl {
     for (const spec of specs) this.#start(spec)
   }
 
+  /** Names of the pipelines that are not yet up. */
+  starting(): string[] {
+    return [...this.#pipelines.values()].filter(({ state }) => state === 'starting').map(({ spec }) => spec.name)
+  }
+
   list(): Promise<PipelineStatus[]> {
     return Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.status()))
   }

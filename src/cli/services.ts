@@ -1,0 +1,90 @@
+import { mkdir } from 'node:fs/promises'
+import { isAbsolute, join, resolve } from 'node:path'
+import { openAnalytics } from '../../connectors/clickhouse/analytics.ts'
+import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import { openEmbeddedLiveLog } from '../../connectors/embedded-log/live-log.ts'
+import { openLanceDb } from '../../connectors/lancedb/index.ts'
+import type { Runtime } from '../config/runtime.ts'
+import type { Services } from '../core/services.ts'
+import { createEmbedder, type EmbedderStats, type LocalEmbedder } from '../embedding/embedder.ts'
+import { createSerde } from '../serde/index.ts'
+import type { Log } from '../telemetry/index.ts'
+import { packageRoot } from './package.ts'
+
+export type Bindings = Omit<Runtime, 'file' | 'base' | 'pipelines' | 'server'>
+
+export interface OpenServices extends Services {
+  /** What the embedder has done so far, if it was needed. */
+  embedderStats(): Promise<EmbedderStats | undefined>
+  /** Closes what was opened. */
+  close(): Promise<void>
+}
+
+/** Binds each role to what the runtime says. Nothing is opened, or even loaded, before it is asked for. */
+export function openServices(bindings: Bindings, log?: Log): OpenServices {
+  const { data, clickhouse, query, embedder } = bindings
+  const folder = async (name: string) => {
+    const path = join(data, name)
+    await mkdir(path, { recursive: true })
+    return path
+  }
+  const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }
+
+  const eventLog = lazily(async () => openEmbeddedLog(await folder('log')))
+  const live = lazily(async () => openEmbeddedLiveLog(await folder('live')))
+  const vectors = lazily(async () => openLanceDb(await folder('lancedb')))
+  const analytics = lazily(async () =>
+    openAnalytics(clickhouse ? { ...clickhouse, limits } : { embedded: await folder('clickhouse'), limits }),
+  )
+  const model = lazily<LocalEmbedder>(async () =>
+    createEmbedder({
+      model: modelFolder(embedder.model),
+      workers: embedder.workers,
+      disk: { folder: await folder('embeddings') },
+      warn: (message) => log?.warn(message),
+    }),
+  )
+  return {
+    serde: createSerde({ folder: bindings.schemas }),
+    log: eventLog.get,
+    live: live.get,
+    vectors: vectors.get,
+    analytics: analytics.get,
+    embedder: model.get,
+    embedderStats: async () => (await model.opened())?.stats(),
+    close: async () => {
+      await Promise.all([model, analytics, vectors, live].map((service) => service.close()))
+      await eventLog.close()
+    },
+  }
+}
+
+/** A model is named by its folder, or by a name among those that come with the package. */
+export function modelFolder(model: string): string {
+  if (isAbsolute(model) || model.startsWith('.')) return resolve(model)
+  return join(packageRoot(), 'models', model)
+}
+
+interface Lazy<T> {
+  get(): Promise<T>
+  opened(): Promise<T | undefined>
+  close(): Promise<void>
+}
+
+/** Opens once, when first asked; a failure to open is forgotten, so that the next one who asks tries again. */
+function lazily<T extends { close(): Promise<void> }>(open: () => Promise<T>): Lazy<T> {
+  let opening: Promise<T> | undefined
+  return {
+    get() {
+      opening ??= open().catch((error: unknown) => {
+        opening = undefined
+        throw error
+      })
+      return opening
+    },
+    opened: async () => opening,
+    async close() {
+      await (await opening?.catch(() => undefined))?.close()
+    },
+  }
+}
