@@ -1,6 +1,7 @@
 import { access, readFile } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import { glob } from 'tinyglobby'
+import { lintAll } from '../config/lint-all.ts'
 import { parsePipeline } from '../config/pipeline.ts'
 import { formatProblem, type Problem } from '../config/problem.ts'
 import { loadRuntime, type Runtime } from '../config/runtime.ts'
@@ -68,7 +69,7 @@ export async function openProject(cli: Cli, options: GlobalOptions, named: reado
   return { runtime, files, folder: cli.folder }
 }
 
-/** Checks every file; problems come back all at once. */
+/** Checks every file, and the files together; problems come back all at once. */
 export async function lintProject({ runtime, files, folder }: Project): Promise<LintResult> {
   const expressions = createExpressions()
   const serde = createSerde({ folder: runtime.schemas })
@@ -83,6 +84,7 @@ export async function lintProject({ runtime, files, folder }: Project): Promise<
     problems.push(...parsed.problems)
     if (parsed.spec !== undefined) specs.push(parsed.spec)
   }
+  problems.push(...lintAll(specs, catalog))
   return { problems, specs, texts }
 }
 

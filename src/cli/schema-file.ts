@@ -4,7 +4,7 @@ import { errorCode } from '../core/errors.ts'
 
 /** The schema of pipeline files, for editors, as it is written to disk. */
 export async function schemaText(): Promise<string> {
-  const { pipelineJsonSchema } = await import('../config/index.ts')
+  const { pipelineJsonSchema } = await import('../config/json-schema.ts')
   const { catalog } = await import('./catalog.ts')
   return `${JSON.stringify(pipelineJsonSchema(catalog), null, 2)}\n`
 }
