@@ -69,7 +69,8 @@ describe('vectors', () => {
     delay.enable()
     await embedder.embed(Array.from({ length: 300 }, (_, seed) => sampleText(5 + (seed % 60), seed)))
     delay.disable()
-    expect(delay.percentile(99) / 1e6).toBeLessThan(20)
+    // A batch on the main thread would take 70 ms and more; the machine may be busy with other tests.
+    expect(delay.percentile(99) / 1e6).toBeLessThan(40)
   })
 
   it('answer nothing for nothing', async () => {

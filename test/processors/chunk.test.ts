@@ -61,7 +61,7 @@ describe('cutting', () => {
           )
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 
