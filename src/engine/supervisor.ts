@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidInput, NotFound } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { PipelineControl, PipelineSpec, PipelineStatus } from '../core/pipeline.ts'
@@ -10,6 +11,8 @@ export interface SupervisorOptions {
   /** Keeps a pipeline that was put by the API (`undefined`: removed), so that the next start has it. */
   keep(name: string, text: string | undefined): Promise<void>
 }
+
+const endPollMs = 100
 
 /** All pipelines of the process. Changes of one pipeline take their turn; pipelines do not wait for each other. */
 export class Supervisor implements PipelineControl {
@@ -76,9 +79,14 @@ export class Supervisor implements PipelineControl {
     })
   }
 
-  /** Resolves when every pipeline has ended by itself. */
+  /** Resolves when every pipeline has come to the end of its input. One that is paused or has failed may go on. */
   async ended(): Promise<void> {
-    await Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.ended()))
+    while (!this.#haveFinished()) await delay(endPollMs, undefined, { ref: false })
+  }
+
+  #haveFinished(): boolean {
+    const pipelines = [...this.#pipelines.values()]
+    return pipelines.length > 0 && pipelines.every(({ state }) => state === 'finished')
   }
 
   /** Stops all: finishes and commits what was read. When `abort` fires, drops the rest at once. */

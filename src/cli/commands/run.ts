@@ -49,7 +49,7 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   if (json) terminal.json({ event: 'ready', address: millrace.address, pipelines: millrace.pipelines })
   else printReady(terminal, millrace, specs)
 
-  await Promise.race([aborted(first), lastEnd(millrace, specs)])
+  await Promise.race([aborted(first), millrace.ended])
   if (!json && first.aborted) terminal.note('finishing what was read; Ctrl-C again stops at once')
   await millrace.stop(second)
   if (json) terminal.json({ event: 'stopped' })
@@ -83,11 +83,6 @@ function printReady(terminal: Terminal, { address, pipelines }: Millrace, specs:
 function flow({ source, sinks }: PipelineSpec): string {
   const from = source.kind === 'topics' ? source.topics.join(', ') : source.use.name
   return `${from} → ${sinks.map(({ name }) => name).join(', ')}`
-}
-
-/** A process without pipelines serves; it has nothing to come to an end. */
-function lastEnd({ ended }: Millrace, specs: readonly PipelineSpec[]): Promise<void> {
-  return specs.length > 0 ? ended : new Promise(() => {})
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
