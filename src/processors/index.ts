@@ -6,6 +6,7 @@ import { embed } from './embed.ts'
 import { filter } from './filter.ts'
 import { flatten } from './flatten.ts'
 import { map } from './map.ts'
+import { redact } from './redact.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = [chunk, classify, dedupe, embed, filter, flatten, map]
+export const processors: readonly AnyProcessor[] = [chunk, classify, dedupe, embed, filter, flatten, map, redact]
