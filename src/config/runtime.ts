@@ -68,7 +68,7 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
 }
 
 const ownDefaults: TopicConfig = {
-  partitions: 4,
+  partitions: 1,
   retentionMs: 7 * 24 * 3_600_000,
   retentionBytes: 10e9,
   compact: false,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { BlockSink, EventSink } from '../core/component.ts'
 import { type LogRecord, laneName } from '../core/event.ts'
 import type { EventLog, LaneSource } from '../core/event-log.ts'
@@ -77,6 +78,8 @@ export class Lane {
     const { source, pipeline } = options
     this.#options = options
     this.name = laneName(pipeline, source.partition)
+    // Everything in flight listens to it, which is bounded by the queues.
+    setMaxListeners(0, this.#abort.signal)
     this.#committed = source.committed.from
     this.#states = new LaneStates(source.state)
     this.#cutter = new BlockCutter(options.block, source.committed.ends)
@@ -129,7 +132,7 @@ export class Lane {
       await this.#batches.room(signal)
       // Only this loop reads ahead of the cutter, so it keeps its own count of the boundaries it has passed.
       const before = source.committed.ends.find((end) => end > from)
-      const limit = { events: this.#sizer.events, bytes: this.#sizer.bytes, before }
+      const limit = { ...this.#sizer.limit, before }
       const records = await retry(() => source.read(limit, signal), this.#retry('source', true)).catch(
         ignoreAbort(signal),
       )
@@ -149,7 +152,7 @@ export class Lane {
     const started = performance.now()
     const { events, deadLetters } = decodeRecords(records, codec, id)
     const processed = this.#chain.run(events).then((result) => {
-      this.#sizer.took(performance.now() - started, records.length)
+      this.#sizer.took(performance.now() - started, span.records, span.bytes)
       return { events: result.events, deadLetters: [...deadLetters, ...result.deadLetters] }
     })
     // `deliver` awaits it in its turn; until then a failure must not count as unhandled.
