@@ -25,8 +25,8 @@ export class CountWork {
     this.#capacity = new Capacity(Number.POSITIVE_INFINITY, characters)
   }
 
-  get waiting(): boolean {
-    return this.#parts.length > 0
+  get jobsWaiting(): number {
+    return this.#parts.length
   }
 
   /** Counts in the order of the texts. `wake` is called for each part that is queued. */

@@ -14,7 +14,8 @@ export interface Job {
 export interface JobSource {
   /** The next job, fitted to the number of threads that could share what waits. */
   next(threads: number): Job | undefined
-  pending(): boolean
+  /** How many jobs wait, roughly; 0 only if none does. */
+  waiting(): number
 }
 
 /** A thread that dies this often while it loads will not load the next time either. */
@@ -32,6 +33,7 @@ export class Dispatcher {
   readonly #threads = new Set<ModelThread>()
   readonly #idle: ModelThread[] = []
   readonly #running = new Set<Promise<void>>()
+  #loading = 0
   #loadFailures = 0
   #restarts = 0
   #wakes = false
@@ -86,14 +88,16 @@ export class Dispatcher {
       const run = this.#run(thread, job).finally(() => this.#running.delete(run))
       this.#running.add(run)
     }
-    if (!this.#closed && this.#jobs.pending() && this.#threads.size < this.#maxThreads) this.#start()
+    while (!this.#closed && this.#jobs.waiting() > this.#loading && this.#threads.size < this.#maxThreads) this.#start()
   }
 
   #start(): void {
     const thread = new ModelThread(this.#data)
     this.#threads.add(thread)
+    this.#loading++
     thread.loaded.then(
       () => {
+        this.#loading--
         this.#loadFailures = 0
         this.#idle.push(thread)
         this.#dispatch()
@@ -104,6 +108,7 @@ export class Dispatcher {
 
   #loadFailed(thread: ModelThread, error: unknown): void {
     this.#threads.delete(thread)
+    this.#loading--
     if (this.#closed) return
     this.#loadFailures++
     const message = errorMessage(error)

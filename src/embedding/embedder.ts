@@ -99,12 +99,15 @@ class WorkerEmbedder implements LocalEmbedder {
     this.#memory = new MemoryCache(options.memoryBytes ?? defaultMemoryBytes, model.dimension)
     this.#disk = disk
     const bounds = options.bounds ?? defaultBounds
-    this.#texts = new TextWork(model, bounds, (entry, vector) => this.#keep(entry, vector))
+    this.#texts = new TextWork(model, bounds, {
+      vector: (entry, vector) => this.#keep(entry, vector),
+      firstCut: () => options.warn?.(`texts of more than ${model.maxTokens} tokens are embedded only up to there`, {}),
+    })
     this.#counts = new CountWork(bounds.characters)
     const jobs = {
       next: (threads: number) =>
         this.#texts.next('query', threads) ?? this.#counts.next() ?? this.#texts.next('bulk', threads),
-      pending: () => this.#texts.waiting('query') || this.#texts.waiting('bulk') || this.#counts.waiting,
+      waiting: () => this.#texts.jobsWaiting + this.#counts.jobsWaiting,
     }
     const data = { model, crashOn: options.crashOn }
     const fatal = (error: Fatal) => this.#fail(error)

@@ -13,6 +13,13 @@ export interface QueueBounds {
   readonly characters: number
 }
 
+export interface TextEvents {
+  /** A vector is there. */
+  vector(entry: QueuedText, vector: Float32Array): void
+  /** For the first time, a text was longer than the model takes. */
+  firstCut(): void
+}
+
 /** Padded tokens in one job: more gain nothing, and a query behind it waits longer. */
 const tokensPerJob = 512
 /** Less than this is not worth spreading over the threads. */
@@ -24,7 +31,7 @@ const maxFailures = 2
 export class TextWork {
   readonly #dimension: number
   readonly #maxTokens: number
-  readonly #onVector: (entry: QueuedText, vector: Float32Array) => void
+  readonly #on: TextEvents
   readonly #queues: Readonly<Record<Priority, TextQueue>> = { query: new TextQueue(), bulk: new TextQueue() }
   readonly #capacity: Readonly<Record<Priority, Capacity>>
   readonly #inFlight = new Map<string, { readonly entry: QueuedText; readonly priority: Priority }>()
@@ -35,11 +42,11 @@ export class TextWork {
   constructor(
     { dimension, maxTokens }: { readonly dimension: number; readonly maxTokens: number },
     bounds: QueueBounds,
-    onVector: (entry: QueuedText, vector: Float32Array) => void,
+    on: TextEvents,
   ) {
     this.#dimension = dimension
     this.#maxTokens = maxTokens
-    this.#onVector = onVector
+    this.#on = on
     const capacity = () => new Capacity(bounds.texts, bounds.characters)
     this.#capacity = { query: capacity(), bulk: capacity() }
   }
@@ -58,8 +65,9 @@ export class TextWork {
     return this.#capacity.query.waiting + this.#capacity.bulk.waiting
   }
 
-  waiting(priority: Priority): boolean {
-    return this.#queues[priority].size > 0
+  /** Roughly: if the texts were spread over ever so many threads. */
+  get jobsWaiting(): number {
+    return Math.ceil((this.#queues.query.tokens + this.#queues.bulk.tokens) / leastTokensPerJob)
   }
 
   /** Adds a waiter to a text that is already on its way; a query takes it along to the front. */
@@ -126,7 +134,7 @@ export class TextWork {
       // A copy, so that one vector that is kept does not keep the whole batch.
       const vector = reply.vectors.slice(at * this.#dimension, (at + 1) * this.#dimension)
       this.#release(entry)
-      this.#onVector(entry, vector)
+      this.#on.vector(entry, vector)
       for (const { request, index } of entry.waiters) request.settle(index, vector)
     })
   }
@@ -134,6 +142,7 @@ export class TextWork {
   #count(texts: number, reply: EmbedReply): void {
     this.#computed += texts
     this.#tokens += reply.tokens
+    if (this.#truncated === 0 && reply.truncated > 0) this.#on.firstCut()
     this.#truncated += reply.truncated
   }
 

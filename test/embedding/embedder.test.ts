@@ -6,8 +6,10 @@ import { cosine, modelFolder, openEmbedder, sampleText, temporaryFolder } from '
 
 describe('vectors', () => {
   let embedder: LocalEmbedder
+  const warnings: string[] = []
   beforeAll(async () => {
-    embedder = await createEmbedder({ model: modelFolder, workers: 2, memoryBytes: 0 })
+    const warn = (message: string) => warnings.push(message)
+    embedder = await createEmbedder({ model: modelFolder, workers: 2, memoryBytes: 0, warn })
   })
   afterAll(() => embedder.close())
 
@@ -57,6 +59,7 @@ describe('vectors', () => {
     expect(cosine(exact, huge)).toBeGreaterThan(0.99999)
     expect(cosine(exact, other)).toBeLessThan(0.99)
     expect(embedder.stats().truncated - before).toBe(3)
+    expect(warnings).toEqual(['texts of more than 256 tokens are embedded only up to there'])
   })
 
   it('see what stands behind long stretches of white space', async () => {
