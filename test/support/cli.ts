@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -26,6 +25,8 @@ export interface RunningCli {
   stdout(): string
   stderr(): string
   kill(signal?: NodeJS.Signals): void
+  /** Stops reading its standard output, as `head` does when it has seen enough. */
+  closeOutput(): void
   readonly exited: Promise<CliExit>
   /** Waits until the standard output holds the pattern. */
   prints(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>
@@ -59,7 +60,7 @@ export async function runCli(
  */
 export async function startCli(args: readonly string[], options: CliOptions): Promise<RunningCli> {
   const command = launch(args, options)
-  const ready = /https?:\/\/[^\s",]+/
+  const ready = /https?:\/\/[^\s",/]+/
   try {
     const [address] = await command.prints(ready, startTimeoutMs)
     return { ...command, address }
@@ -71,7 +72,6 @@ export async function startCli(args: readonly string[], options: CliOptions): Pr
 
 /** Starts a command that does not serve, such as `tap`. */
 export function launch(args: readonly string[], { cwd, env, input }: CliOptions): Omit<RunningCli, 'address'> {
-  if (!existsSync(main)) throw new Error(`${main} is not there: npm run build:code`)
   const child = spawn(process.execPath, [main, ...args], {
     cwd,
     env: { ...cleanEnvironment(), MILLRACE_DATA: join(cwd, 'data'), MILLRACE_SERVER_PORT: '0', NO_COLOR: '1', ...env },
@@ -97,6 +97,7 @@ export function launch(args: readonly string[], { cwd, env, input }: CliOptions)
     stdout,
     stderr,
     kill,
+    closeOutput: () => void child.stdout.destroy(),
     exited,
     prints: async (pattern, timeoutMs = 10_000) => {
       const deadline = Date.now() + timeoutMs
