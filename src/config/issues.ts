@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { didYouMean } from '../core/nearest.ts'
+import { didYouMean, nearestName } from '../core/nearest.ts'
 
 /** One thing that is wrong with a value, in plain words. */
 export interface Issue {
@@ -8,6 +8,8 @@ export interface Issue {
   readonly message: string
   /** `key`: the key that the path ends in is what is wrong, not its value. */
   readonly at: 'key' | 'value'
+  /** The known name that a misspelt key most likely means. */
+  readonly meant?: string | undefined
 }
 
 type ZodIssue = z.core.$ZodIssue
@@ -28,7 +30,14 @@ export function check<T>(schema: z.ZodType<T>, value: unknown): Checked<T> {
     },
   })
   if (result.success) return { data: result.data }
-  return { issues: result.error.issues.flatMap((issue) => explain(issue, known)) }
+  return { issues: withoutEchoes(result.error.issues.flatMap((issue) => explain(issue, known))) }
+}
+
+/** A misspelt key is one mistake, though the key that was meant is missing too. */
+function withoutEchoes(issues: readonly Issue[]): Issue[] {
+  const place = (path: readonly PropertyKey[]) => JSON.stringify(path.map(String))
+  const meant = new Set(issues.map(({ path, meant: name = '' }) => place([...path.slice(0, -1), name])))
+  return issues.filter(({ code, path }) => code !== 'missing_option' || !meant.has(place(path)))
 }
 
 function keysOf(schema: unknown): readonly string[] {
@@ -56,11 +65,10 @@ function explain(issue: ZodIssue, known: WeakMap<object, readonly string[]>): Is
   return [{ path, code: 'bad_value', at: 'value', message: issue.message }]
 }
 
-/** An unknown key among known ones. */
-export function unknownKey(path: readonly PropertyKey[], key: string, known: readonly string[]): Issue {
-  const nearest = didYouMean(key, known)
-  const others = nearest === '' && known.length > 0 ? `; known here: ${known.join(', ')}` : nearest
-  return { path, code: 'unknown_key', at: 'key', message: `unknown key "${key}"${others}` }
+function unknownKey(path: readonly PropertyKey[], key: string, known: readonly string[]): Issue {
+  const others = known.length === 0 ? '' : `; known here: ${known.join(', ')}`
+  const message = `unknown key "${key}"${didYouMean(key, known) || others}`
+  return { path, code: 'unknown_key', at: 'key', message, meant: nearestName(key, known) }
 }
 
 /** Of a union's branches the one whose outer type fits, so that the error says what is wrong inside it. */

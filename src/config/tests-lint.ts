@@ -10,6 +10,8 @@ export function checkExpectations(
   sinks: readonly (Use<AnySink> | undefined)[],
   problems: ProblemList,
 ): void {
+  // Without sinks there is another problem, and it is the one to see.
+  if (sinks.length === 0) return
   const outputs = new Set(['dlq'])
   for (const sink of sinks) {
     const output = sink === undefined ? undefined : outputName(sink)

@@ -174,6 +174,11 @@ describe('mistakes', () => {
     ])
   })
 
+  test('one mistake is one problem: the key that was meant is not missed as well', async () => {
+    const { problems } = await parse(valid.replace('sinks:', 'snks:').replace('given:', 'give:'))
+    expect(problems.map((p) => `${p.line} ${p.code}`)).toEqual(['12 unknown_key', '19 unknown_key'])
+  })
+
   test.each([
     ['', 'empty_file'],
     ['# nothing\n', 'empty_file'],
