@@ -72,14 +72,31 @@ export async function openEmbedded(folder: string, limits: QueryLimits): Promise
     database,
     // An insert that was answered is on the disk, not only with the operating system.
     tableSettings: { fsync_after_insert: 1, fsync_part_directory: 1 },
-    administer: (work) => administrators.use(work),
+    administer: (work) => administrators.use((client) => leavingNothing(client, work)),
     write: (work) => writers.use(work),
-    read: (sql, params, signal) => readerSlots.use((client) => readOne(client, sql, params, signal, end), signal),
+    read: (sql, params, signal) =>
+      readerSlots.use(
+        (reader) => leavingNothing(reader, (client) => readOne(client, sql, params, signal, end)),
+        signal,
+      ),
     close: async () => {
       await Promise.all([administrators.idle(), writers.idle(), readerSlots.idle()])
       for (const client of [administrator, writer, ...readers]) await client.close()
       root.close()
     },
+  }
+}
+
+/**
+ * What a query had put out before it failed stays in its connection, and would stand before the result of the next one.
+ * Another query takes it away.
+ */
+async function leavingNothing<T>(client: ClickHouseClient, work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+  try {
+    return await work(client)
+  } catch (error) {
+    await client.command({ query: 'SELECT 1' }).catch(() => undefined)
+    throw error
   }
 }
 

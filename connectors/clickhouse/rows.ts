@@ -30,6 +30,7 @@ export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, ex
     read: reader(name, from, expressions),
     convert: fittingOf(type),
   }))
+  const absent = Object.fromEntries(cells.map(({ name, convert }) => [name, convert(null)]))
   const build = (event: Event): JsonObject => {
     const row: Record<string, Json> = upsert ? identity(event) : {}
     for (const { name, read, convert } of cells) {
@@ -46,7 +47,7 @@ export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, ex
     const rejections: Rejection[] = []
     events.forEach((event, index) => {
       if (isTombstone(event)) {
-        if (upsert) rows.push({ index, row: { ...identity(event), _deleted: 1 } })
+        if (upsert) rows.push({ index, row: { ...identity(event), _deleted: 1, ...absent } })
         return
       }
       try {

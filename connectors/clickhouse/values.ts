@@ -14,8 +14,17 @@ export type Fitting = (value: Json) => Json
  * here are left to ClickHouse.
  */
 export function fittingOf(text: string): Fitting {
-  const fitting = plainFitting(parseType(text))
-  return (value) => (value === null ? null : fitting(value))
+  const type = parseType(text)
+  const fitting = plainFitting(type)
+  const absent = absentValue(type)
+  return (value) => (value === null ? absent : fitting(value))
+}
+
+/** An enum's default is its least value, but in place of a null ClickHouse would store 0, which may be none of its values. */
+function absentValue(type: TypeNode): Json {
+  if (!type.name.startsWith('Enum')) return null
+  const numbers = type.args.map((arg) => Number(arg.match(/=\s*(-?\d+)$/)?.[1] ?? 0))
+  return enumNames(type)[numbers.indexOf(Math.min(...numbers))] ?? null
 }
 
 function plainFitting(type: TypeNode): Fitting {
@@ -121,7 +130,7 @@ function asUuid(value: Json): string {
 }
 
 function enumFitting(type: TypeNode): Fitting {
-  const names = type.args.map((arg) => arg.match(/^'((?:[^'\\]|\\.|'')*)'/)?.[1]?.replace(/\\(.)|'(')/g, '$1$2'))
+  const names = enumNames(type)
   const known = new Set(names)
   const numbers = new Set(type.args.map((arg) => arg.match(/=\s*(-?\d+)$/)?.[1]))
   return (value) => {
@@ -129,6 +138,10 @@ function enumFitting(type: TypeNode): Fitting {
     if (typeof value === 'number' && numbers.has(String(value))) return value
     throw new Misfit(`${shown(value)} is none of ${names.join(', ')}`)
   }
+}
+
+function enumNames(type: TypeNode): (string | undefined)[] {
+  return type.args.map((arg) => arg.match(/^'((?:[^'\\]|\\.|'')*)'/)?.[1]?.replace(/\\(.)|'(')/g, '$1$2'))
 }
 
 function arrayFitting(item: string): Fitting {

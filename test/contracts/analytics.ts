@@ -249,6 +249,15 @@ export function analyticsContract(name: string, prepare: () => Promise<Analytics
         expect(problem.message).toMatch(/nowhere/)
       })
 
+      test('a failed query leaves nothing behind for the next one', async () => {
+        const failing = 'SELECT number, throwIf(number = 900) FROM numbers(1000) SETTINGS max_block_size = 10'
+        const running = 'SELECT number, throwIf(number = 900) FROM numbers(1000)'
+        for (let round = 0; round < 12; round += 1) {
+          await expect(analytics.query(round % 2 === 0 ? failing : running)).rejects.toBeInstanceOf(InvalidInput)
+          expect((await analytics.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }])
+        }
+      })
+
       test('too many rows, too long, too much memory', async () => {
         await expect(analytics.query('SELECT number FROM numbers(1001)')).rejects.toMatchObject({
           code: 'query_too_large',

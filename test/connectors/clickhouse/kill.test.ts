@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { openAnalytics } from '../../../connectors/clickhouse/index.ts'
+
+const script = join(import.meta.dirname, '../../../dist/test/support/analytics-writer.js')
+
+test('killed in the midst of inserts and repeated: every row is there once', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-chdb-kill-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  let next = 0
+  for (const life of [300, 150, 50, 10]) {
+    const done = await runAndKill(folder, next, life)
+    // One that was answered is repeated too, as after a commit that was lost.
+    next = Math.max(0, done - 1)
+  }
+  const analytics = await openAnalytics({ embedded: folder })
+  onTestFinished(() => analytics.close())
+  for (const block of [next, next + 1, next + 2]) {
+    const rows = Array.from({ length: 100 }, (_, at) => ({ n: block * 100 + at }))
+    await analytics.insert('rows', rows, `block ${block}`)
+  }
+  const { rows } = await analytics.query('SELECT count() AS count, uniqExact(n) AS different, max(n) AS most FROM rows')
+  expect(rows).toHaveLength(1)
+  const [{ count, different, most } = {}] = rows
+  expect(Number(count)).toBeGreaterThan(500)
+  expect(different).toBe(count)
+  expect(most).toBe(Number(count) - 1)
+})
+
+/** The last block that was answered before the process was killed. */
+async function runAndKill(folder: string, from: number, lifeMs: number): Promise<number> {
+  const child = spawn(process.execPath, [script, folder, String(from)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = new Promise((resolve) => child.once('exit', resolve))
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  const deadline = Date.now() + 20_000
+  while (output === '' && Date.now() < deadline) await delay(5)
+  await delay(lifeMs)
+  child.kill('SIGKILL')
+  await exited
+  const lines = output.split('\n').slice(0, -1)
+  expect(lines.length).toBeGreaterThan(0)
+  return Number(lines.at(-1))
+}
