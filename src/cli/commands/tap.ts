@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { MillraceError } from '../../core/errors.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { ApiError, call, callRaw, type Target } from '../api.ts'
 import { type Cli, type DataOptions, examples, wholeNumber } from '../cli.ts'
@@ -84,6 +85,8 @@ async function follow(
     else if (type === 'gap') printGap(terminal, json)
     else if (type === 'message') printLiveEvent(terminal, json)
   }
+  const message = `${target.where} has ended the stream`
+  throw new MillraceError({ code: 'stream_ended', message, hint: 'was it stopped? tap again to go on' })
 }
 
 /** The stream of a topic, or undefined when there is none of that name. */
