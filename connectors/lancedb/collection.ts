@@ -13,6 +13,8 @@ import { idsSql, toSql } from './where.ts'
 /** Points and deletes that are written as one version of the table, at most. */
 const groupLimit = 4_000
 const maximumMatches = 10_000
+const minimumPartitions = 24
+const allPartitions = 0
 const nullOf = { string: 'CAST(NULL AS STRING)', number: 'CAST(NULL AS DOUBLE)', boolean: 'CAST(NULL AS TINYINT)' }
 
 type Write =
@@ -29,17 +31,23 @@ export class LanceCollection implements Collection {
   readonly #maintenance: Maintenance
   #closed = false
 
-  private constructor(sdk: Sdk, table: Table, about: Omit<CollectionSpec, 'fields'>, columns: Columns) {
+  private constructor(
+    sdk: Sdk,
+    table: Table,
+    about: Omit<CollectionSpec, 'fields'>,
+    columns: Columns,
+    indexFromRows: number,
+  ) {
     this.#sdk = sdk
     this.#table = table
     this.#about = about
     this.#columns = columns
     this.#writer = new GroupWriter(groupLimit, (writes) => this.#commit(writes))
-    this.#maintenance = new Maintenance(table, (work) => this.#writer.alone(work))
+    this.#maintenance = new Maintenance(sdk, table, indexFromRows, (work) => this.#writer.alone(work))
   }
 
   /** Throws `Fatal` (`not_a_collection`) for a table that Millrace did not make. */
-  static async of(sdk: Sdk, name: string, table: Table): Promise<LanceCollection> {
+  static async of(sdk: Sdk, name: string, table: Table, indexFromRows: number): Promise<LanceCollection> {
     const schema = await table.schema()
     const about = readSchema(schema)
     if (about === undefined) {
@@ -50,7 +58,7 @@ export class LanceCollection implements Collection {
     }
     const { fingerprint, dimension, fields } = about
     const columns = Columns.of(schema, fields)
-    const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns)
+    const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns, indexFromRows)
     await collection.#maintenance.begin()
     return collection
   }
@@ -86,7 +94,15 @@ export class LanceCollection implements Collection {
     this.#assertOpen()
     this.#checkQuery(vector, k)
     const columns = this.#columns
-    const query = this.#table.query().nearestTo(vector).column(own.vector).distanceType('cosine').limit(k)
+    // Of an indexed table the nearest partitions are searched, and more only while a filter leaves too few matches.
+    const query = this.#table
+      .query()
+      .nearestTo(vector)
+      .column(own.vector)
+      .distanceType('cosine')
+      .maximumNprobes(allPartitions)
+      .minimumNprobes(minimumPartitions)
+      .limit(k)
     if (filter !== undefined) {
       const condition = filterCondition(filter)
       assertKnownFields(condition, this.#about.name, columns.names)

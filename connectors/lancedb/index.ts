@@ -13,17 +13,25 @@ const collectionName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 const indexCacheBytes = 256n * 1024n * 1024n
 const metadataCacheBytes = 64n * 1024n * 1024n
 
+export interface LanceDbOptions {
+  /** Collections of this many vectors get an index, in idle time, and are searched approximately. Default 100,000. */
+  readonly indexFromRows?: number | undefined
+}
+
 /**
  * Opens the embedded vector store in a folder, creating it if need be. One process at a time may write to it. An
  * upsert that was answered survives the death of the process. Throws `Fatal` (`lancedb_missing`,
  * `vector_store_unusable`).
  */
-export async function openLanceDb(folder: string): Promise<VectorStore> {
+export async function openLanceDb(
+  folder: string,
+  { indexFromRows = 100_000 }: LanceDbOptions = {},
+): Promise<VectorStore> {
   const sdk = loadSdk()
   try {
     await mkdir(folder, { recursive: true })
     const session = new sdk.lancedb.Session(indexCacheBytes, metadataCacheBytes)
-    return new LanceStore(sdk, folder, await sdk.lancedb.connect(folder, {}, session))
+    return new LanceStore(sdk, folder, await sdk.lancedb.connect(folder, {}, session), indexFromRows)
   } catch (error) {
     throw new Fatal({
       code: 'vector_store_unusable',
@@ -37,12 +45,14 @@ class LanceStore implements VectorStore {
   readonly #sdk: Sdk
   readonly #folder: string
   readonly #connection: Connection
+  readonly #indexFromRows: number
   readonly #opened = new Map<string, Promise<LanceCollection>>()
 
-  constructor(sdk: Sdk, folder: string, connection: Connection) {
+  constructor(sdk: Sdk, folder: string, connection: Connection, indexFromRows: number) {
     this.#sdk = sdk
     this.#folder = folder
     this.#connection = connection
+    this.#indexFromRows = indexFromRows
   }
 
   async open(spec: CollectionSpec): Promise<Collection> {
@@ -102,7 +112,7 @@ class LanceStore implements VectorStore {
     } catch (error) {
       throw storeFailure(name, 'opening', error)
     }
-    return LanceCollection.of(this.#sdk, name, opened)
+    return LanceCollection.of(this.#sdk, name, opened, this.#indexFromRows)
   }
 
   /** A process that died while it made a table leaves a folder without a version in it, which does not count. */

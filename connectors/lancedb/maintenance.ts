@@ -1,4 +1,6 @@
 import type { Table } from '@lancedb/lancedb'
+import { own } from './columns.ts'
+import type { Sdk } from './sdk.ts'
 
 /** How long a search may still read the files of a version that has been replaced. */
 const graceMs = 10_000
@@ -11,23 +13,28 @@ const idleMs = 1_000
  * where writers are made to wait for it at the latest; in idle time a quarter of that is enough.
  */
 export class Maintenance {
+  readonly #sdk: Sdk
   readonly #table: Table
+  readonly #indexFromRows: number
   readonly #whenFree: (work: () => Promise<void>) => Promise<void>
   #timer: NodeJS.Timeout | undefined
   #small = 0
   #rows = 0
+  #indexed = false
   #closed = false
 
-  /** `whenFree` runs something while no write is in flight. */
-  constructor(table: Table, whenFree: (work: () => Promise<void>) => Promise<void>) {
+  /** `whenFree` runs something while no write is in flight; `indexFromRows`: tables smaller than this are scanned. */
+  constructor(sdk: Sdk, table: Table, indexFromRows: number, whenFree: (work: () => Promise<void>) => Promise<void>) {
+    this.#sdk = sdk
     this.#table = table
+    this.#indexFromRows = indexFromRows
     this.#whenFree = whenFree
   }
 
-  /** Counts what an earlier process left behind. */
+  /** Counts what an earlier process left behind. Only a process that writes compacts: others may just be looking. */
   async begin(): Promise<void> {
     await this.#measure()
-    if (this.#small >= this.#limit / 4) this.#schedule(idleMs)
+    this.#indexed = (await this.#table.listIndices()).some(({ columns }) => columns.includes(own.vector))
   }
 
   /** After each write. True when compaction should go before the next one. */
@@ -40,11 +47,22 @@ export class Maintenance {
   /** Compacts and drops what no search can be reading any more. To be called while no write is in flight. */
   async compact(): Promise<void> {
     if (this.#closed) return
-    await this.#table.optimize({ cleanupOlderThan: new Date(Date.now() - graceMs) })
+    const { compaction } = await this.#table.optimize({ cleanupOlderThan: new Date(Date.now() - graceMs) })
     await this.#measure()
-    this.#small = 0
-    // Versions younger than the grace period are still there: once more when they are not.
-    this.#schedule(graceMs + idleMs)
+    // What was just replaced is still there for the grace period: once more when that is over.
+    if (compaction.fragmentsRemoved > 0) this.#schedule(graceMs + idleMs)
+  }
+
+  /**
+   * Makes the vector index of a table that has grown large. It stores whole vectors, so scores stay exact; compaction
+   * adds later rows to it, and rows that are not in it yet are scanned.
+   */
+  async #index(): Promise<void> {
+    if (this.#closed || this.#indexed || this.#rows < this.#indexFromRows) return
+    const numPartitions = Math.ceil(Math.sqrt(this.#rows))
+    const config = this.#sdk.lancedb.Index.ivfFlat({ distanceType: 'cosine', numPartitions })
+    await this.#table.createIndex(own.vector, { config })
+    this.#indexed = true
   }
 
   close(): void {
@@ -67,7 +85,9 @@ export class Maintenance {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       // A compaction that fails costs speed, not data, and the next write schedules another.
-      this.#whenFree(() => this.compact()).catch(() => undefined)
+      this.#whenFree(() => this.compact())
+        .then(() => this.#whenFree(() => this.#index()))
+        .catch(() => undefined)
     }, delayMs)
     this.#timer.unref()
   }

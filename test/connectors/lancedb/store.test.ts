@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@lancedb/lancedb'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openLanceDb } from '../../../connectors/lancedb/index.ts'
 import { Fatal } from '../../../src/core/errors.ts'
 import { pointOf, vectorOf } from '../../contracts/vector-store-model.ts'
@@ -35,6 +35,27 @@ test('many small upserts do not pile up files, and searches go on meanwhile', as
   await store.close()
   const table = await (await connect(folder)).openTable(spec.name)
   expect((await table.stats()).fragmentStats.numFragments).toBeLessThanOrEqual(65)
+})
+
+test('a large collection is indexed in idle time, and still finds, filters, replaces and deletes', async () => {
+  const store = await openLanceDb(folder, { indexFromRows: 2_000 })
+  const collection = await store.open(spec)
+  const points = Array.from({ length: 2_500 }, (_, n) =>
+    pointOf(`p${n}`, [Math.cos(n / 400), Math.sin(n / 400), 0], { n }, n),
+  )
+  await collection.upsert(points.slice(0, 2_480))
+  for (const point of points.slice(2_480)) await collection.upsert([point])
+  await vi.waitFor(async () => expect(await readdir(join(folder, 'tickets.lance'))).toContain('_indices'), 20_000)
+  await collection.upsert([pointOf('p7', [0, 0, 1], { n: -7 }), pointOf('new', [0, 0.1, 1], { n: -1 })])
+  await collection.delete(['p0'])
+  const vector = vectorOf(1, 0, 0)
+  const near = await collection.search({ vector, k: 3 })
+  expect(near.map(({ id }) => id)).toEqual(['p1', 'p2', 'p3'])
+  const rare = await collection.search({ vector, k: 3, filter: { n: { $in: [1_257, 1_300] } } })
+  expect(rare.map(({ id }) => id).sort()).toEqual(['p1257', 'p1300'])
+  expect((await collection.search({ vector: vectorOf(0, 0, 1), k: 2 })).map(({ id }) => id)).toEqual(['p7', 'new'])
+  expect(await collection.count()).toBe(2_500)
+  await store.close()
 })
 
 test('a table that a dying process left half made is made anew', async () => {
