@@ -54,9 +54,11 @@ export async function listen(
       server.close()
       await context.live.close()
       sockets.close()
-      server.closeIdleConnections()
+      // A connection whose last request is answered would be kept open for another.
+      const idle = setInterval(() => server.closeIdleConnections(), 20)
       const late = setTimeout(() => server.closeAllConnections(), drainMs)
       await closed
+      clearInterval(idle)
       clearTimeout(late)
     },
   }

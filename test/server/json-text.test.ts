@@ -11,7 +11,7 @@ describe('where JSON goes wrong', () => {
     )
   })
 
-  test('what stands before can be continued, what is there cannot', () => {
+  test('every damage is found somewhere, whatever it is', () => {
     fc.assert(
       fc.property(
         fc.json({ maxDepth: 3 }),

@@ -1,0 +1,232 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { FakeVectors } from './fakes.ts'
+import { type Harness, json, startServer } from './harness.ts'
+
+let server: Harness
+let ready = true
+beforeAll(async () => {
+  server = await startServer({ ready: () => ({ ready, reasons: ready ? [] : ['the model is loading'] }) })
+})
+afterAll(() => server[Symbol.asyncDispose]())
+
+async function get(path: string, init?: RequestInit) {
+  const response = await server.fetch(path, init)
+  const text = await response.text()
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: text.startsWith('{') ? JSON.parse(text) : undefined,
+  }
+}
+
+describe('pipelines', () => {
+  test('put, list, one, pause, resume, delete', async () => {
+    const yaml = { method: 'PUT', headers: { 'content-type': 'application/yaml' }, body: 'name: p\n' }
+    expect((await get('/v1/pipelines/p', yaml)).body).toMatchObject({ name: 'p', text: 'name: p\n', state: 'running' })
+    expect((await get('/v1/pipelines')).body).toMatchObject({ pipelines: [{ name: 'p', lag: 2 }] })
+    expect((await get('/v1/pipelines/p/pause', { method: 'POST' })).body).toMatchObject({ state: 'paused' })
+    expect((await get('/v1/pipelines/p/resume', { method: 'POST' })).body).toMatchObject({ state: 'running' })
+    expect((await get('/v1/pipelines/p')).body).toMatchObject({ name: 'p' })
+    expect((await get('/v1/pipelines/p', { method: 'DELETE' })).status).toBe(204)
+    expect(await get('/v1/pipelines/p')).toMatchObject({ status: 404, body: { code: 'pipeline_not_found' } })
+  })
+
+  test('watched: one at once, and one whenever something changed', async () => {
+    const response = await server.fetch('/v1/pipelines?watch=true&interval=100')
+    expect(response.headers.get('content-type')).toBe('text/event-stream')
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    const until = async (part: string) => {
+      while (!text.includes(part)) text += (await reader?.read())?.value ?? ''
+    }
+    await until('event: pipelines\ndata: {"pipelines":[]}')
+    await server.pipelines.put('q', 'name: q')
+    await until('"name":"q"')
+    expect(text).not.toContain('"text"')
+    await reader?.cancel()
+  })
+})
+
+describe('search', () => {
+  test('by text, with the options; by vector', async () => {
+    const found = await get(
+      '/v1/collections/tickets/search',
+      json({ text: 'abc', k: 3, filter: { category: 'x' }, minScore: 0.1 }),
+    )
+    expect(found.body).toMatchObject({ matches: [{ id: 'tickets/0/0', score: 0.9, position: { offset: 0 } }] })
+    expect(server.vectors.queries.at(-1)).toMatchObject({
+      k: 3,
+      filter: { category: { $eq: 'x' } },
+      minScore: 0.1,
+    })
+    const vector = Array.from({ length: 26 }, (_, index) => index)
+    expect((await get('/v1/collections/tickets/search', json({ vector }))).status).toBe(200)
+    expect(server.vectors.queries.at(-1)).toMatchObject({ k: 10, vector: Float32Array.from(vector) })
+  })
+
+  test.each([
+    [{}, 'exactly one of text and vector'],
+    [{ text: 'a', vector: [1] }, 'exactly one of text and vector'],
+    [{ text: 'a', k: 0 }, '/k'],
+    [{ text: 'a', kk: 1 }, 'kk'],
+    [{ text: 'a', filter: { x: { $near: 1 } } }, '/filter'],
+  ])('%j is refused', async (body, said) => {
+    const answer = await get('/v1/collections/tickets/search', json(body))
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_body' } })
+    expect(answer.text).toContain(said)
+  })
+
+  test('an unknown collection, and one of another model', async () => {
+    expect(await get('/v1/collections/ticket/search', json({ text: 'a' }))).toMatchObject({
+      status: 404,
+      body: { code: 'collection_not_found', detail: expect.stringContaining('"tickets"') },
+    })
+    await using other = await startServer({ vectors: new FakeVectors('another-model') })
+    const response = await other.fetch('/v1/collections/tickets/search', json({ text: 'a' }))
+    expect(response.status).toBe(409)
+    expect(await response.json()).toMatchObject({ code: 'fingerprint_mismatch' })
+  })
+
+  test('all collections', async () => {
+    expect((await get('/v1/collections')).body).toMatchObject({
+      collections: [{ name: 'tickets', dimension: 26, count: 1 }],
+    })
+  })
+})
+
+test('query and tables', async () => {
+  expect((await get('/v1/query', json({ sql: 'SELECT 1 AS one', params: { a: [1] } }))).body).toEqual({
+    columns: [{ name: 'one', type: 'UInt8' }],
+    rows: [{ one: 1 }],
+  })
+  expect(await get('/v1/query', json({ sql: 'SELECT nope' }))).toMatchObject({
+    status: 400,
+    body: { code: 'bad_query' },
+  })
+  expect((await get('/v1/tables')).body).toEqual({ tables: [{ name: 'tickets', rows: 3, bytes: 99 }] })
+})
+
+describe('embeddings', () => {
+  test('as numbers and as base64 of the same numbers', async () => {
+    const floats = await get('/v1/embeddings', json({ model: 'letters', input: ['ab', 'c'] }))
+    expect(floats.body).toMatchObject({
+      object: 'list',
+      model: 'letters',
+      usage: { prompt_tokens: 2, total_tokens: 2 },
+    })
+    const { embedding } = floats.body.data[0]
+    expect(embedding).toHaveLength(26)
+    const packed = await get('/v1/embeddings', json({ model: 'x/Letters', input: 'ab', encoding_format: 'base64' }))
+    const bytes = Buffer.from(packed.body.data[0].embedding, 'base64')
+    expect(Array.from({ length: 26 }, (_, index) => bytes.readFloatLE(index * 4))).toEqual(embedding)
+  })
+
+  test('errors are what OpenAI clients read', async () => {
+    const answer = await get('/v1/embeddings', json({ model: 'text-embedding-3-small', input: 'a' }))
+    expect(answer).toMatchObject({
+      status: 404,
+      body: {
+        code: 'model_not_found',
+        error: { code: 'model_not_found', message: expect.stringContaining('letters') },
+      },
+    })
+    expect((await get('/v1/embeddings', json({ model: 'letters', input: 'a', dimensions: 5 }))).status).toBe(400)
+    expect((await get('/v1/embeddings', json({ model: 'letters', input: [1, 2] }))).status).toBe(400)
+  })
+})
+
+test('probes and metrics', async () => {
+  expect((await get('/livez')).body).toMatchObject({ service: 'millrace' })
+  expect((await get('/readyz')).status).toBe(200)
+  ready = false
+  expect(await get('/readyz')).toMatchObject({ status: 503, body: { ready: false, reasons: ['the model is loading'] } })
+  ready = true
+  const { text } = await get('/metrics')
+  expect(text).toMatch(/millrace_http_request_seconds_count\{method="GET",route="\/readyz",status="503"\} 1/)
+})
+
+test('what is not there, and what failed', async () => {
+  expect(await get('/v1/nothing')).toMatchObject({ status: 404, body: { code: 'route_not_found' } })
+  expect(await get('/v1/live')).toMatchObject({ status: 426, body: { code: 'upgrade_required' } })
+  server.pipelines.list = () => Promise.reject(new TypeError('a secret of the inside'))
+  const failed = await get('/v1/pipelines')
+  expect(failed).toMatchObject({ status: 500, body: { code: 'internal_error' } })
+  expect(failed.text).not.toContain('secret')
+  expect(server.errors).toHaveLength(1)
+})
+
+describe('the page', () => {
+  test('a hint as long as it is not built; then its files, cached as they may be', async () => {
+    expect(await get('/')).toMatchObject({ status: 200, text: expect.stringContaining('not built') })
+    const folder = join(server.folder, 'dashboard')
+    await mkdir(join(folder, 'assets'), { recursive: true })
+    await writeFile(join(folder, 'index.html'), '<p>page</p>')
+    await writeFile(join(folder, 'assets', 'app-1a2b.js'), 'let a')
+    await symlink('/etc/hostname', join(folder, 'outside.txt'))
+    const page = await get('/')
+    expect(page.text).toBe('<p>page</p>')
+    expect(page.headers.get('cache-control')).toBe('no-cache')
+    expect(page.headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
+    const etag = page.headers.get('etag') ?? ''
+    expect((await get('/', { headers: { 'if-none-match': etag } })).status).toBe(304)
+    const asset = await get('/assets/app-1a2b.js')
+    expect(asset.headers.get('cache-control')).toContain('immutable')
+    expect(asset.headers.get('content-type')).toContain('text/javascript')
+    expect((await get('/pipelines/p')).text).toBe('<p>page</p>')
+    for (const path of [
+      '/assets/none.js',
+      '/outside.txt',
+      '/..%2f..%2fetc%2fhostname.txt',
+      '/%2e%2e/schemas/x.json',
+      '/%E0%A4%A.js',
+    ]) {
+      expect((await get(path)).status, path).toBe(404)
+    }
+  })
+})
+
+describe('/openapi.json', () => {
+  test('every reference leads somewhere, every schema compiles, every example fits its schema', async () => {
+    const { body } = await get('/openapi.json')
+    expect(body.openapi).toBe('3.1.0')
+    const ajv = new Ajv2020({ strict: false, logger: false })
+    ajv.addSchema({ ...body, $id: 'api' })
+    let examples = 0
+    const visit = (node: unknown, path: string): void => {
+      if (typeof node !== 'object' || node === null) return
+      if ('$ref' in node && typeof node.$ref === 'string') {
+        expect(ajv.getSchema(`api${node.$ref}`), `${path} ${node.$ref}`).toBeDefined()
+      }
+      if ('schema' in node && 'example' in node) {
+        const reference = JSON.stringify(node.schema).replaceAll('"#/', '"api#/')
+        const validate = ajv.compile(JSON.parse(reference))
+        expect(validate(node.example), `${path}: ${ajv.errorsText(validate.errors)}`).toBe(true)
+        examples++
+      }
+      for (const [name, child] of Object.entries(node)) visit(child, `${path}/${name}`)
+    }
+    visit(body, '')
+    expect(examples).toBeGreaterThan(30)
+  })
+
+  test('it has every route, with its parameters and unique ids', async () => {
+    const { body } = await get('/openapi.json')
+    const ids: string[] = []
+    for (const [path, operations] of Object.entries<
+      Record<string, { operationId: string; parameters: { name: string; in: string }[] }>
+    >(body.paths)) {
+      for (const { operationId, parameters } of Object.values(operations)) {
+        ids.push(operationId)
+        const named = parameters.filter((parameter) => parameter.in === 'path').map(({ name }) => name)
+        expect(named).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name))
+      }
+    }
+    expect(new Set(ids).size).toBe(ids.length)
+    const served = server.app.routes.filter(({ method, path }) => method !== 'ALL' && path.startsWith('/v1/'))
+    expect(ids.length).toBe(served.length + 3)
+  })
+})

@@ -1,0 +1,180 @@
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { isLoopback, judge } from '../../src/server/guard.ts'
+import { type Harness, json, startServer } from './harness.ts'
+
+/** `fetch` does not let a caller choose `Host` and `Origin`. */
+function call(
+  address: string,
+  path: string,
+  headers: Record<string, string>,
+  method = 'GET',
+): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
+  return new Promise((resolve, reject) => {
+    const sent = request(`${address}${path}`, { method, headers }, (response) => {
+      let body = ''
+      response.on('data', (chunk) => {
+        body += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }))
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+/** The status that refuses an upgrade, or 101. */
+function upgrade(address: string, headers: Record<string, string>, path = '/v1/live'): Promise<number> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${address.replace('http', 'ws')}${path}`, { headers })
+    socket.on('open', () => {
+      socket.terminate()
+      resolve(101)
+    })
+    socket.on('unexpected-response', (_request, response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    socket.on('error', () => undefined)
+  })
+}
+
+describe('without a token', () => {
+  let server: Harness
+  beforeAll(async () => {
+    server = await startServer()
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
+  test.each([
+    ['a program', {}, 200],
+    ['a page of this machine', { origin: 'http://localhost:5173' }, 200],
+    ['a page of the web', { origin: 'https://evil.example' }, 403],
+    ['a sandboxed page', { origin: 'null' }, 403],
+    ['a name that was pointed at this machine', { host: 'evil.example:8080' }, 403],
+    ['a name that begins like this machine', { host: 'localhost.evil.example' }, 403],
+    ['an origin that begins like this machine', { origin: 'http://127.0.0.1.evil.example' }, 403],
+  ])('%s: %j gets %i, and the same for a WebSocket', async (_who, headers: Record<string, string>, status) => {
+    const answer = await call(server.address, '/v1/topics', headers)
+    expect(answer.status).toBe(status)
+    expect(await upgrade(server.address, headers)).toBe(status === 200 ? 101 : status)
+    if (status === 403) expect(JSON.parse(answer.body)).toMatchObject({ code: expect.stringMatching(/^foreign_/) })
+  })
+
+  test('a page of this machine may read the answer, and asks first', async () => {
+    const origin = 'http://localhost:5173'
+    const preflight = await call(
+      server.address,
+      '/v1/topics',
+      { origin, 'access-control-request-method': 'POST' },
+      'OPTIONS',
+    )
+    expect(preflight).toMatchObject({ status: 204, headers: { 'access-control-allow-origin': origin } })
+    expect((await call(server.address, '/v1/topics', { origin })).headers['access-control-allow-origin']).toBe(origin)
+    const evil = { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
+    expect((await call(server.address, '/v1/topics', evil, 'OPTIONS')).status).toBe(403)
+  })
+})
+
+describe('with a token', () => {
+  let server: Harness
+  beforeAll(async () => {
+    server = await startServer({ token: 'secret-token', liveLimits: { authenticateMs: 200 } })
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
+  test('every call needs it, and whoever has it may come from anywhere', async () => {
+    for (const path of ['/v1/topics', '/metrics', '/openapi.json', '/v1/live/tickets', '/v1/nothing']) {
+      expect((await call(server.address, path, {})).status, path).toBe(401)
+      expect((await call(server.address, path, { authorization: 'Bearer wrong' })).status, path).toBe(401)
+    }
+    const authorization = 'Bearer secret-token'
+    const anywhere = { authorization, host: 'millrace.example', origin: 'https://app.example' }
+    const answer = await call(server.address, '/v1/topics', anywhere)
+    expect(answer).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': '*' } })
+    expect((await call(server.address, '/v1/topics?token=secret-token', {})).status).toBe(200)
+  })
+
+  test('probes and the page do not', async () => {
+    for (const path of ['/livez', '/readyz', '/']) expect((await call(server.address, path, {})).status, path).toBe(200)
+  })
+
+  test('a WebSocket: in the request, or as its first message; a wrong one is refused, none is not waited for', async () => {
+    expect(await upgrade(server.address, { authorization: 'Bearer secret-token' })).toBe(101)
+    expect(await upgrade(server.address, {}, '/v1/live?token=secret-token')).toBe(101)
+    expect(await upgrade(server.address, {}, '/v1/live?token=wrong')).toBe(401)
+    const silent = new WebSocket(`${server.address.replace('http', 'ws')}/v1/live`)
+    const messages: string[] = []
+    silent.on('message', (data) => messages.push(String(data)))
+    silent.on('open', () => silent.send(JSON.stringify({ id: 1, type: 'subscribe', channel: 'tickets' })))
+    const code = await new Promise((resolve) => silent.on('close', resolve))
+    expect(code).toBe(4501)
+    expect(messages.map((text) => JSON.parse(text))).toMatchObject([{ id: 1, type: 'error', code: 'unauthenticated' }])
+  })
+
+  test('it is nowhere in the metrics or in the log', async () => {
+    await call(server.address, '/v1/topics?token=secret-token', {})
+    expect(await server.metrics.text()).not.toContain('secret-token')
+    expect(JSON.stringify(server.errors)).not.toContain('secret-token')
+  })
+})
+
+describe('too much', () => {
+  let server: Harness
+  beforeAll(async () => {
+    server = await startServer()
+    await server.fetch('/v1/topics', json({ name: 'tickets' }))
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
+  test('a body of 100 MB is refused before it is sent', async () => {
+    const started = performance.now()
+    const socket = connect(Number(new URL(server.address).port), '127.0.0.1')
+    socket.write(
+      'POST /v1/topics/tickets/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n[',
+    )
+    const text = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))))
+    socket.destroy()
+    expect(text).toMatch(/^HTTP\/1.1 413/)
+    expect(text).toContain('"code":"body_too_large"')
+    expect(text).toContain('"hint"')
+    expect(performance.now() - started).toBeLessThan(1_000)
+  })
+
+  test('a body of 100 MB that does not say so is given up at the limit, and memory stays', async () => {
+    const chunk = new Uint8Array(1_000_000).fill(0x20)
+    const before = process.memoryUsage.rss()
+    let sent = 0
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent++ < 100) controller.enqueue(chunk)
+        else controller.close()
+      },
+    })
+    const init: RequestInit = { method: 'POST', body, duplex: 'half' }
+    const outcome = await server.fetch('/v1/topics/tickets/events', init).then(
+      (response) => response.status,
+      // The server may hang up while the client is still writing.
+      () => 413,
+    )
+    expect(outcome).toBe(413)
+    expect(sent).toBeLessThan(100)
+    expect(process.memoryUsage.rss() - before).toBeLessThan(80_000_000)
+    expect((await server.fetch('/livez')).status).toBe(200)
+  })
+})
+
+test('which names are this machine', () => {
+  for (const name of ['localhost', '127.0.0.1', '127.8.9.1', '::1', '[::1]']) expect(isLoopback(name), name).toBe(true)
+  for (const name of ['0.0.0.0', '::', '10.0.0.1', 'localhost.', '127.0.0.1.nip.io', ''])
+    expect(isLoopback(name), name).toBe(false)
+})
+
+test('a token decides alone where there is one', async () => {
+  const host = 'localhost'
+  expect(await judge({ host, origin: undefined, token: undefined }, 'secret')).toBe('unauthenticated')
+  expect(await judge({ host, origin: undefined, token: '' }, '')).toBe('allowed')
+  expect(await judge({ host: undefined, origin: undefined, token: undefined }, undefined)).toBe('foreign_host')
+})
