@@ -6,7 +6,7 @@ export const topicName = z
   .string()
   .regex(/^[a-zA-Z0-9._-]{1,249}$/, 'a topic name has letters, digits, ".", "_" and "-" (249 characters at most)')
 
-export const pipelineName = z
+const pipelineName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a pipeline name has lower-case letters, digits and "-" (63 characters at most)')
 

@@ -14,7 +14,7 @@ export interface Located extends Span {
   readonly depth: number
 }
 
-export interface Entry {
+interface Entry {
   readonly key: Span
   readonly node: Located
 }

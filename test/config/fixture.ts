@@ -94,7 +94,7 @@ export const expressions: Expressions = {
   ],
 }
 
-export const serde: Serde = {
+const serde: Serde = {
   codec: async () => ({
     format: 'json',
     fields: new Set(['subject', 'body', 'customer']),
