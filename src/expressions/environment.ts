@@ -1,5 +1,5 @@
 import { type ASTNode, Environment, type ParseResult, type SourceRange } from '@marcbachmann/cel-js'
-import { registerFunctions, registerNumbers } from './functions.ts'
+import { boundedMatches, registerFunctions, registerNumbers, registerPatterns } from './functions.ts'
 import { walk } from './tree.ts'
 
 /** What an expression sees, with CEL types. All numbers of an event are fractional to CEL, which mixes them freely. */
@@ -24,17 +24,22 @@ export function createEnvironment(): Environment {
   for (const [name, type] of Object.entries(variables)) environment.registerVariable(name, type)
   registerNumbers(environment)
   registerFunctions(environment)
+  registerPatterns(environment)
   return environment
 }
 
 /**
- * Parses and type-checks an expression, with two liberties over CEL: `has(value.a.b)` is false when `value.a` is not
+ * Parses and type-checks an expression, with two liberties over CEL and one
+ * safety (`matches` takes bounded time): `has(value.a.b)` is false when `value.a` is not
  * there, where CEL fails; and the branches of `?:` may differ in type, as in `has(value.a) ? value.a : null`. Throws
  * the library's `ParseError` or `TypeError`.
  */
 export function parse(environment: Environment, text: string): { readonly run: ParseResult; readonly type: string } {
   const run = environment.parse(text)
-  walk(run.ast, (node) => guardHas(environment, node))
+  walk(run.ast, (node) => {
+    guardHas(environment, node)
+    if (node.op === 'rcall' && node.args[0] === 'matches') node.args[0] = boundedMatches
+  })
   for (;;) {
     const { type, error } = run.check()
     if (error === undefined) return { run, type: type ?? 'dyn' }

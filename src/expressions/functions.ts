@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Environment } from '@marcbachmann/cel-js'
 import { errorMessage } from '../core/errors.ts'
+import { compilePattern } from './pattern.ts'
 import { plain } from './plain.ts'
 
 /**
@@ -21,7 +22,7 @@ import { plain } from './plain.ts'
  * From CEL and its extensions: `size`, `has`, `in`, `string`, `int`, `double`, `bool`, `type`, `timestamp`, `duration`,
  * `startsWith`, `endsWith`, `contains`, `matches`, `lowerAscii`, `upperAscii`, `trim`, `substring`, `indexOf`,
  * `lastIndexOf`, `split`, `join`, and for lists `all`, `exists`, `exists_one`, `map`, `filter`; `cel.bind`; optional
- * fields as in `value.?customer.?id.orValue("none")`.
+ * fields as in `value.?customer.?id.orValue("none")`. The patterns of `matches` are RE2's, as CEL says; see `pattern.ts`.
  */
 export function registerFunctions(environment: Environment): void {
   const sync = { async: false }
@@ -73,6 +74,25 @@ export function registerNumbers(environment: Environment): void {
   // Registers `double == int` and both forms of `!=` as well.
   environment.registerOperator('int == double', (a: Numeric, b: Numeric) => Number(a) === Number(b))
   environment.registerOperator('double % double', (a: number, b: number) => a % b)
+}
+
+/** Stands for `matches`, whose own form hands the pattern to JavaScript's engine, which some patterns and texts stall. */
+export const boundedMatches = 'matchesBounded'
+
+const keptPatterns = 100
+
+export function registerPatterns(environment: Environment): void {
+  const compiled = new Map<string, (subject: string) => boolean>()
+  const testOf = (pattern: string) => {
+    const known = compiled.get(pattern)
+    if (known !== undefined) return known
+    const test = compilePattern(pattern)
+    if (compiled.size >= keptPatterns) compiled.clear()
+    compiled.set(pattern, test)
+    return test
+  }
+  const handler = (subject: string, pattern: string) => testOf(pattern)(subject)
+  environment.registerFunction(`string.${boundedMatches}(string): bool`, handler, { async: false })
 }
 
 /** CEL's whole numbers are BigInt at run time, its fractional ones and all numbers of events are plain numbers. */

@@ -6,7 +6,7 @@ import type { Expression, ExpressionProblem, Expressions, ExpressionType, Scope 
 import { type Direct, direct, field } from './direct.ts'
 import { createEnvironment, parse, scopeNames } from './environment.ts'
 import { plain } from './plain.ts'
-import { describe, explain, mismatch, nameProblems, typeProblem } from './problems.ts'
+import { describe, explain, mismatch, nameProblems, patternProblems, typeProblem } from './problems.ts'
 import { fieldPath } from './tree.ts'
 
 /**
@@ -48,8 +48,9 @@ class CelExpressions implements Expressions {
 
   check(text: string, returns: ExpressionType, shape: Shape): ExpressionProblem[] {
     try {
-      const names = nameProblems(this.#environment.parse(text).ast, shape)
-      if (names.length > 0) return names
+      const { ast } = this.#environment.parse(text)
+      const problems = [...nameProblems(ast, shape), ...patternProblems(ast)]
+      if (problems.length > 0) return problems
       const { type } = parse(this.#environment, text)
       const message = typeProblem(type, returns)
       return message === undefined ? [] : [{ message, at: 0 }]

@@ -11,6 +11,8 @@ import { isJsonObject, type Json } from '../core/event.ts'
 import type { ExpressionProblem, ExpressionType } from '../core/expression.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { scopeNames } from './environment.ts'
+import { boundedMatches } from './functions.ts'
+import { compilePattern } from './pattern.ts'
 import { fieldPath, walk } from './tree.ts'
 
 /** The words of an error of the library, in terms of events and numbers, and where in the text it is. */
@@ -24,7 +26,7 @@ function reword(
   { code, summary, node }: ParseError | TypeMismatch | EvaluationError,
   environment: Environment,
 ): string {
-  const text = readableTypes(summary)
+  const text = readableTypes(summary).replaceAll(boundedMatches, 'matches')
   switch (code) {
     case 'no_such_overload': {
       const operation = text.replace('no such overload: ', '')
@@ -74,6 +76,21 @@ export function nameProblems(root: ASTNode, shape: Shape): ExpressionProblem[] {
     if (shape.fields === undefined || shape.fields.has(field)) return
     const hint = didYouMean(field, shape.fields) || `; there is ${[...shape.fields].join(', ') || 'none'}`
     problems.push({ message: `no field "${field}" in value${hint}`, at: node.op === '.' ? node.pos : node.start })
+  })
+  return problems
+}
+
+/** Patterns that are no regular expressions. */
+export function patternProblems(root: ASTNode): ExpressionProblem[] {
+  const problems: ExpressionProblem[] = []
+  walk(root, (node) => {
+    const pattern = node.op === 'rcall' && node.args[0] === 'matches' ? node.args[2][0] : undefined
+    if (pattern?.op !== 'value' || typeof pattern.args !== 'string') return
+    try {
+      compilePattern(pattern.args)
+    } catch (error) {
+      problems.push({ message: errorMessage(error), at: pattern.start })
+    }
   })
   return problems
 }

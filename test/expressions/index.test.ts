@@ -98,6 +98,8 @@ describe('results', () => {
     ['value.items.map(i, string(i)).join(", ")', '1, 2, 3'],
     ['value.body.substring(0, 4).trim()', 'Hell'],
     ['value.body.startsWith("Hell") && value.body.contains("the")', true],
+    ['value.body.matches("^h.l+o") || value.body.matches("(?i)^h.l+o")', true],
+    ['value.tags.filter(tag, tag.matches(value.tags[1]))', ['b']],
     ['size("añ👍")', 3],
     [
       '[round(2.5), round(-2.5), round(1.005, 2), round(7), round(1234, -2), round(value.big)]',
@@ -146,6 +148,7 @@ describe('failures at run time', () => {
     ['int("9007199254740993")', 'too large for a JSON number'],
     ['1 / 0', 'division by zero'],
     ['parseJson(value.body)', 'parseJson:'],
+    ['value.body.matches(value.tags[0] + "(")', 'the pattern is not valid'],
   ])('%s', (text, reason) => {
     expect(failure(text)).toMatchObject({
       code: 'expression_failed',
@@ -188,6 +191,8 @@ describe('check', () => {
     ['now()', 'any', open, 0, 'unknown function "now"'],
     ['value.n > 1 ? 1 : valu', 'any', open, 18, 'unknown name "valu"'],
     ['', 'any', open, 0, 'the expression ends too early'],
+    ['key.matches("(a")', 'bool', open, 12, 'the pattern is not valid: a ) is missing'],
+    ['"a".matches(1)', 'bool', open, 0, 'there is no function string.matches(number)'],
   ])('%s', (text, returns, shape, at, message) => {
     const [problem, ...others] = expressions.check(text, returns, shape)
     expect(problem?.message).toContain(message)
