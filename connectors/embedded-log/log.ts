@@ -16,6 +16,7 @@ import { GroupMember } from './group-member.ts'
 import { GroupStore } from './group-store.ts'
 import { Growth } from './growth.ts'
 import type { LogParts } from './log-parts.ts'
+import { Maintenance } from './maintenance.ts'
 import { PartitionReader, PartitionStore } from './partition-store.ts'
 import { partitionOf } from './partitioner.ts'
 import { Producers } from './producers.ts'
@@ -26,6 +27,12 @@ import { checkTopic, type Topic, Topics } from './topics.ts'
 export interface EmbeddedLogOptions {
   /** How long a silent member keeps its partitions, milliseconds. Default 10,000. */
   readonly leaseMs?: number | undefined
+  /** How often retention and compaction look for work, milliseconds. Default 30,000. */
+  readonly maintenanceMs?: number | undefined
+  /** How long a compacted topic keeps a tombstone, milliseconds. Default 24 hours. */
+  readonly tombstoneMs?: number | undefined
+  /** How many new records a compacted topic gathers before it is compacted. Default 1,000. */
+  readonly compactAfter?: number | undefined
 }
 
 /**
@@ -39,11 +46,13 @@ export async function openEmbeddedLog(folder: string, options: EmbeddedLogOption
 class EmbeddedLog implements EventLog {
   readonly #parts: LogParts
   readonly #producers: Producers
+  readonly #maintenance: Maintenance
   readonly #closing = new AbortController()
   /** Next partition of records without a key, by topic. */
   readonly #turns = new Map<string, number>()
 
-  constructor(store: Store, { leaseMs = 10_000 }: EmbeddedLogOptions) {
+  constructor(store: Store, options: EmbeddedLogOptions) {
+    const { leaseMs = 10_000, maintenanceMs = 30_000, tombstoneMs = 24 * 60 * 60 * 1000, compactAfter = 1000 } = options
     const growth = new Growth(store)
     const partitions = new PartitionStore(store)
     this.#parts = {
@@ -58,6 +67,7 @@ class EmbeddedLog implements EventLog {
       closed: this.#closing.signal,
     }
     this.#producers = new Producers(store)
+    this.#maintenance = new Maintenance(this.#parts, { everyMs: maintenanceMs, tombstoneMs, minimum: compactAfter })
     store.onCommit({
       finish: () => {
         partitions.flush()
@@ -147,6 +157,7 @@ class EmbeddedLog implements EventLog {
   async close(): Promise<void> {
     this.#closing.abort()
     this.#parts.growth.close()
+    await this.#maintenance.close()
     await this.#parts.store.close()
   }
 

@@ -31,7 +31,7 @@ export interface PartitionKey {
 
 interface Pending {
   readonly key: PartitionKey
-  readonly head: Head
+  readonly next: number
   readonly pieces: Piece[]
   count: number
 }
@@ -76,10 +76,10 @@ export class PartitionStore {
     const name = `${key.topicId}/${key.partition}`
     let pending = this.#pending.get(name)
     if (!pending) {
-      pending = { key, head: this.head(key), pieces: [], count: 0 }
+      pending = { key, next: this.head(key).next, pieces: [], count: 0 }
       this.#pending.set(name, pending)
     }
-    const first = pending.head.next + pending.count
+    const first = pending.next + pending.count
     for (const piece of pieces) {
       pending.pieces.push(piece)
       pending.count += piece.count
@@ -90,9 +90,10 @@ export class PartitionStore {
   /** Inside a transaction: writes what was appended in it, small appends to one partition in one chunk. */
   flush(): void {
     const now = Date.now()
-    for (const { key, head, pieces, count } of this.#pending.values()) {
-      let next = head.next
-      let bytes = head.bytes
+    for (const { key, pieces, count } of this.#pending.values()) {
+      // Looked up again: retention or compaction may have changed it in the same transaction.
+      const head = this.head(key)
+      let { next, bytes } = head
       for (const group of groups(pieces)) {
         const chunk = joinPieces(group, now)
         this.putChunk(key, { base: next, bytes: chunk })
@@ -122,6 +123,24 @@ export class PartitionStore {
     return bytes && { base, bytes }
   }
 
+  /** The first chunk whose first offset is `from` or higher. */
+  nextChunk(key: PartitionKey, from: number): Chunk | undefined {
+    for (const chunk of this.chunksFrom(key, from)) return chunk
+    return undefined
+  }
+
+  lastChunk(key: PartitionKey): Chunk | undefined {
+    const range = {
+      start: chunkKey(key, unlimited),
+      end: chunkKey(key, 0),
+      inclusiveEnd: true,
+      reverse: true,
+      limit: 1,
+    }
+    for (const { key: at, value } of this.#chunks.getRange(range)) return { base: baseOf(at), bytes: value }
+    return undefined
+  }
+
   /** Chunks whose first offset is `from` or higher. Read to the end or left with `break`, never across an `await`. */
   *chunksFrom(key: PartitionKey, from: number): Generator<Chunk> {
     for (const { key: at, value } of this.#chunks.getRange({
@@ -140,8 +159,7 @@ export class PartitionStore {
       const base = baseOf(at)
       if (base + chunkHead(value).span > offset) return { base, bytes: value }
     }
-    for (const chunk of this.chunksFrom(key, offset)) return chunk
-    return undefined
+    return this.nextChunk(key, offset)
   }
 }
 
