@@ -77,7 +77,7 @@ export async function checkPackage(name: string, purpose: string, needed: boolea
 /** The line of Node's report that says what was wrong. */
 function reason(error: unknown): string {
   const lines = errorMessage(error).split('\n')
-  return (lines.find((line) => /Error:/.test(line)) ?? lines[0] ?? '').trim()
+  return (lines.find((line) => /^\w*Error\b/.test(line)) ?? lines[0] ?? '').trim()
 }
 
 /** Reads the model as the embedder does, with the checksums of its files. */

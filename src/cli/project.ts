@@ -4,13 +4,14 @@ import { glob } from 'tinyglobby'
 import { lintAll } from '../config/lint-all.ts'
 import { parsePipeline } from '../config/pipeline.ts'
 import { formatProblem, type Problem } from '../config/problem.ts'
-import { loadRuntime, type Runtime } from '../config/runtime.ts'
+import type { Runtime } from '../config/runtime.ts'
 import { InvalidInput } from '../core/errors.ts'
 import type { PipelineSpec } from '../core/pipeline.ts'
 import { createExpressions } from '../expressions/index.ts'
 import { createSerde } from '../serde/index.ts'
 import { catalog } from './catalog.ts'
 import type { Cli, GlobalOptions } from './cli.ts'
+import { openRuntime } from './runtime.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The runtime and the pipeline files that a command works with. */
@@ -28,17 +29,6 @@ export interface LintResult {
   readonly specs: readonly PipelineSpec[]
   /** The text of each file, by its name in problems. */
   readonly texts: ReadonlyMap<string, string>
-}
-
-/** The runtime, with what the command line says in front of the environment and the file. */
-export function openRuntime(
-  cli: Cli,
-  { config, data }: GlobalOptions,
-  twins: Readonly<Record<string, string | undefined>> = {},
-): Promise<Runtime> {
-  const given = { ...twins, MILLRACE_DATA: data === undefined ? undefined : resolve(cli.folder, data) }
-  const set = Object.entries(given).filter(([, value]) => value !== undefined)
-  return loadRuntime({ file: config, env: { ...cli.environment, ...Object.fromEntries(set) }, cwd: cli.folder })
 }
 
 /** The files that were named, or those that the runtime names. Throws `InvalidInput` for a file that is not there. */

@@ -19,7 +19,7 @@ export function dataOptions(command: Command): Command {
  * same application in this process, with the data opened for this command alone.
  */
 export async function openTarget(options: DataOptions, cli: Cli): Promise<Target> {
-  const { openRuntime } = await import('./project.ts')
+  const { openRuntime } = await import('./runtime.ts')
   const runtime = await openRuntime(cli, options)
   const token = options.token ?? runtime.server.token
   if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token)

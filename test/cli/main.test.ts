@@ -29,6 +29,15 @@ async function project(name = 'orders', text = pipeline) {
   return folder
 }
 
+const reviews = `
+name: reviews
+source: { topic: reviews }
+processors:
+  - embed: { text: value.text, as: meaning }
+sinks:
+  - vectors: { collection: reviews, vector: meaning, fields: [text, stars] }
+`
+
 describe('without a running process', () => {
   let folder: Awaited<ReturnType<typeof project>>
   const cli = (args: readonly string[], input = '') => runCli(args, { cwd: folder.path, input })
@@ -152,6 +161,9 @@ describe('without a running process', () => {
   })
 })
 
+/** Machines under load take their time. */
+const slow = { timeout: 15_000 }
+
 describe('with a running process', () => {
   let folder: Awaited<ReturnType<typeof project>>
   let server: RunningCli
@@ -159,6 +171,7 @@ describe('with a running process', () => {
   const json = async (args: readonly string[]) => JSON.parse((await cli([...args, '--json'])).stdout)
   beforeAll(async () => {
     folder = await project()
+    await writeFile(join(folder.path, 'pipelines', 'reviews.yaml'), reviews)
     server = await startCli(['run'], { cwd: folder.path })
   })
   afterAll(async () => {
@@ -184,16 +197,21 @@ describe('with a running process', () => {
     expect((await cli(chosen)).stdout).toBe('n\n1\n')
     expect(await cli(['query', 'DROP TABLE orders'])).toMatchObject({ code: 1 })
 
-    expect(await json(['dlq'])).toEqual({ queues: [{ pipeline: 'orders', records: 1, bytes: expect.any(Number) }] })
+    expect((await json(['dlq'])).queues).toMatchObject([
+      { pipeline: 'orders', records: 1 },
+      { pipeline: 'reviews', records: 0 },
+    ])
     const letter = (await cli(['dlq', 'show', 'orders'])).stdout
     expect(letter).toContain('expression_failed in filter')
     expect(letter).toContain('{"customer":"cid"}')
   })
 
   test('pipelines are listed, paused, resumed, put and deleted', async () => {
-    expect(await json(['pipelines'])).toMatchObject({ pipelines: [{ name: 'orders', state: 'running' }] })
+    expect(await json(['pipelines'])).toMatchObject({
+      pipelines: [{ name: 'orders', state: 'running' }, { name: 'reviews' }],
+    })
     expect(await cli(['pipelines', 'pause', 'orders'])).toMatchObject({ code: 0, stdout: 'orders is paused\n' })
-    expect(await json(['pipelines'])).toMatchObject({ pipelines: [{ state: 'paused' }] })
+    expect(await json(['pipelines'])).toMatchObject({ pipelines: [{ state: 'paused' }, { state: 'running' }] })
     expect(await cli(['pipelines', 'resume', 'orders'])).toMatchObject({ code: 0 })
     expect(await cli(['pipelines', 'pause', 'oders'])).toMatchObject({
       code: 1,
@@ -201,7 +219,7 @@ describe('with a running process', () => {
     })
     await writeFile(join(folder.path, 'extra.yaml'), 'name: extra\nsource: { topic: orders }\nsinks: [live: extra]\n')
     expect(await cli(['pipelines', 'put', 'extra.yaml'])).toMatchObject({ code: 0 })
-    expect((await json(['pipelines'])).pipelines).toHaveLength(2)
+    expect((await json(['pipelines'])).pipelines).toHaveLength(3)
     expect(await cli(['pipelines', 'delete', 'extra'])).toMatchObject({ code: 0, stdout: 'extra is deleted\n' })
     await writeFile(join(folder.path, 'bad.yaml'), 'name: bad\nsource: { topc: orders }\nsinks: [live: x]\n')
     expect(await cli(['pipelines', 'put', 'bad.yaml'])).toMatchObject({
@@ -210,8 +228,23 @@ describe('with a running process', () => {
     })
   })
 
-  test('search names what is missing', async () => {
-    expect(await cli(['search', 'orders', 'refund'])).toMatchObject({
+  test('search finds by meaning, with a filter and a bound', async () => {
+    const given = [
+      '{"text":"The battery is empty after an hour","stars":1}',
+      '{"text":"A lovely colour","stars":5}',
+      '{"text":"It does not charge any more","stars":2}',
+    ]
+    expect(await cli(['publish', 'reviews', ...given])).toMatchObject({ code: 0 })
+    const search = (...more: string[]) => json(['search', 'reviews', 'power', 'problems', ...more])
+    await expect.poll(async () => (await search()).matches?.length, slow).toBe(3)
+    expect((await search()).matches[2].fields).toEqual({ text: 'A lovely colour', stars: 5 })
+    expect((await search('-k', '1', '--filter', 'stars=2')).matches).toMatchObject([{ fields: { stars: 2 } }])
+    expect((await search('--filter', '{"stars":{"$gt":1}}')).matches).toHaveLength(2)
+    expect((await search('--min-score', '0.99')).matches).toEqual([])
+    expect((await cli(['search', 'reviews', 'colour', '-k', '1'])).stdout).toMatch(
+      /^0\.\d{3} .*\n +text: A lovely colour/,
+    )
+    expect(await cli(['search', 'rviews', 'power'])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('collection_not_found'),
     })

@@ -21,7 +21,7 @@ export function addDoctor(program: Command, cli: Cli): void {
     .option('--json', 'print JSON')
     .addHelpText('after', examples('millrace doctor'))
     .action(async ({ json = false }: DoctorOptions, command: Command) => {
-      const { openRuntime } = await import('../project.ts')
+      const { openRuntime } = await import('../runtime.ts')
       const runtime = await openRuntime(cli, command.optsWithGlobals())
       const findings: Finding[] = []
       for (const check of await checksOf(runtime)) {

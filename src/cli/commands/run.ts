@@ -35,7 +35,8 @@ export function addRun(program: Command, cli: Cli): void {
 async function run(cli: Cli, files: readonly string[], options: RunOptions): Promise<void> {
   const { terminal } = cli
   const { startMillrace } = await import('../start.ts')
-  const { openRuntime, findPipelineFiles, readPipelines } = await import('../project.ts')
+  const { openRuntime } = await import('../runtime.ts')
+  const { findPipelineFiles, readPipelines } = await import('../project.ts')
   const { createLog } = await import('../../telemetry/index.ts')
   const { host, port, json = false } = options
   const twins = { MILLRACE_SERVER_HOST: host, MILLRACE_SERVER_PORT: port?.toString() }

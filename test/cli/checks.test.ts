@@ -1,0 +1,81 @@
+import { once } from 'node:events'
+import { appendFile, cp, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  checkFolder,
+  checkModel,
+  checkNode,
+  checkPackage,
+  checkPort,
+  checkServer,
+  checkSpace,
+} from '../../src/cli/checks.ts'
+import { packageRoot } from '../../src/cli/package.ts'
+import { tempFolder } from '../support/cli.ts'
+
+const server = createServer().listen(0, '127.0.0.1')
+let folder: Awaited<ReturnType<typeof tempFolder>>
+let port = 0
+
+beforeAll(async () => {
+  folder = await tempFolder()
+  if (!server.listening) await once(server, 'listening')
+  const address = server.address()
+  port = typeof address === 'object' && address !== null ? address.port : 0
+})
+afterAll(async () => {
+  server.close()
+  await folder[Symbol.asyncDispose]()
+})
+
+const model = join(packageRoot(), 'models/all-MiniLM-L6-v2')
+
+test('what is well is well', async () => {
+  expect(checkNode().level).toBe('ok')
+  expect((await checkFolder(join(folder.path, 'new'))).level).toBe('ok')
+  expect((await checkSpace(folder.path)).message).toMatch(/ free for /)
+  expect((await checkPackage('zod', 'validation', true)).level).toBe('ok')
+  expect((await checkModel(model)).level).toBe('ok')
+  expect((await checkServer('ClickHouse', '127.0.0.1', port)).level).toBe('ok')
+  expect(await checkPort('127.0.0.1', port, 'http://127.0.0.1:1')).toMatchObject({ level: 'ok' })
+})
+
+test('a folder that cannot be written', async () => {
+  await writeFile(join(folder.path, 'file'), '')
+  expect(await checkFolder(join(folder.path, 'file/data'))).toMatchObject({
+    level: 'fail',
+    message: expect.stringContaining('file/data cannot be written'),
+    hint: expect.stringContaining('--data'),
+  })
+})
+
+test('a port in use', async () => {
+  expect(await checkPort('127.0.0.1', port, undefined)).toMatchObject({
+    level: 'fail',
+    message: `127.0.0.1:${port} is in use`,
+  })
+})
+
+test('a server that is not there', async () => {
+  expect(await checkServer('ClickHouse', '127.0.0.1', 1)).toMatchObject({
+    level: 'fail',
+    message: expect.stringContaining('ECONNREFUSED'),
+  })
+})
+
+test('a package that does not load, needed or not', async () => {
+  const needed = await checkPackage('not-a-package-of-ours', 'nothing', true)
+  expect(needed).toMatchObject({ level: 'fail', hint: expect.stringContaining('npm install not-a-package-of-ours') })
+  expect(needed.message).toContain('Cannot find package')
+  expect((await checkPackage('not-a-package-of-ours', 'nothing', false)).level).toBe('ok')
+})
+
+test('a model that is damaged, or not there', async () => {
+  const damaged = join(folder.path, 'model')
+  await cp(model, damaged, { recursive: true })
+  await appendFile(join(damaged, 'tokenizer.json'), ' ')
+  expect(await checkModel(damaged)).toMatchObject({ level: 'fail', message: expect.stringContaining('tokenizer.json') })
+  expect((await checkModel(join(folder.path, 'gone'))).level).toBe('fail')
+})
