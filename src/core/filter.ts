@@ -133,13 +133,7 @@ function compare(left: FieldValue, right: string | number): number {
 function compareTexts(left: string, right: string): number {
   let index = 0
   while (index < left.length && index < right.length && left[index] === right[index]) index++
-  // Equal up to the middle of a surrogate pair: its first half decides together with its second.
-  const from = index > 0 && isHighSurrogate(left.charCodeAt(index - 1)) ? index - 1 : index
-  return (left.codePointAt(from) ?? -1) - (right.codePointAt(from) ?? -1)
-}
-
-function isHighSurrogate(unit: number): boolean {
-  return unit >= 0xd800 && unit <= 0xdbff
+  return (left.codePointAt(index) ?? -1) - (right.codePointAt(index) ?? -1)
 }
 
 function readFilter(input: unknown): { condition: Condition; problems: FilterProblem[] } {

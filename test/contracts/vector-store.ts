@@ -21,7 +21,7 @@ export interface VectorStoreContractOptions {
 export function vectorStoreContract(
   name: string,
   prepare: () => Promise<VectorStoreStorage>,
-  { runs = 15 }: VectorStoreContractOptions = {},
+  { runs = 40 }: VectorStoreContractOptions = {},
 ): void {
   describe(`${name} is a vector store`, () => {
     let storage: VectorStoreStorage
@@ -271,14 +271,14 @@ export function vectorStoreContract(
         },
         { requiredKeys: [] },
       )
+      const search = fc.record({ vector, k: fc.constantFrom(2, 8), filter: filterOf() })
       const step = fc.oneof(
-        fc.record({ upsert: fc.array(fc.record({ id, vector, fields }), { minLength: 1, maxLength: 6 }) }),
-        fc.record({ delete: fc.array(id, { minLength: 1, maxLength: 3 }) }),
-        fc.record({ search: fc.record({ vector, k: fc.integer({ min: 1, max: 8 }), filter: filterOf() }) }),
-        fc.record({ search: fc.record({ vector, k: fc.constant(8), filter: filterOf() }) }),
+        { weight: 2, arbitrary: fc.record({ upsert: fc.array(fc.record({ id, vector, fields }), { minLength: 1 }) }) },
+        { weight: 1, arbitrary: fc.record({ delete: fc.array(id, { minLength: 1, maxLength: 3 }) }) },
+        { weight: 6, arbitrary: fc.record({ search }) },
       )
       await fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
+        fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 20 }), async (steps) => {
           const collection = await store.open(spec())
           const model = new Map<string, VectorPoint>()
           for (const step of steps) {
