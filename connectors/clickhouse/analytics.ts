@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Analytics, QueryResult, TableSpec } from '../../src/core/analytics.ts'
 import type { Json, JsonObject } from '../../src/core/event.ts'
 import { type Engine, insertBody, type Parameters, type QueryLimits, selectRows } from './engine.ts'
@@ -67,8 +68,9 @@ class ClickHouse implements Analytics {
       `SETTINGS ${settings.map(([name, value]) => `${name} = ${value}`).join(', ')}`,
       'FORMAT JSONCompactEachRow',
     ].join(' ')
+    const body = await compactRows(rows, names)
     try {
-      await this.#engine.write((client) => insertBody(client, sql, compactRows(rows, names)))
+      await this.#engine.write((client) => insertBody(client, sql, body))
     } catch (error) {
       throw writeError(error, `insert into ${table}`)
     }
@@ -123,11 +125,15 @@ function columnNames(rows: readonly JsonObject[]): string[] {
   return [...names]
 }
 
+/** Rows that are encoded at a stretch: some milliseconds, after which others have their turn. */
+const stretch = 2_000
+
 /** A row a line. A column that a row lacks is null, which ClickHouse takes as the column's default. */
-function compactRows(rows: readonly JsonObject[], names: readonly string[]): string {
+async function compactRows(rows: readonly JsonObject[], names: readonly string[]): Promise<string> {
   let body = ''
   const values: Json[] = new Array(names.length).fill(null)
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
+    if (index > 0 && index % stretch === 0) await setImmediate()
     names.forEach((name, at) => {
       values[at] = row[name] ?? null
     })

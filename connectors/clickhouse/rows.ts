@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Column } from '../../src/core/analytics.ts'
 import { errorCode, errorMessage, type Rejection } from '../../src/core/errors.ts'
 import { type Event, isJsonObject, isTombstone, type Json, type JsonObject } from '../../src/core/event.ts'
@@ -21,7 +22,10 @@ export interface Rows {
   readonly rejections: readonly Rejection[]
 }
 
-export type RowBuilder = (events: readonly Event[]) => Rows
+export type RowBuilder = (events: readonly Event[]) => Promise<Rows>
+
+/** Events that are worked on at a stretch: some milliseconds, after which others have their turn. */
+const stretch = 2_000
 
 /** Compiles columns once, for all events. Throws `InvalidInput` for an expression or a type that is none. */
 export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, expressions: Expressions): RowBuilder {
@@ -42,13 +46,14 @@ export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, ex
     }
     return row
   }
-  return (events) => {
+  return async (events) => {
     const rows: IndexedRow[] = []
     const rejections: Rejection[] = []
-    events.forEach((event, index) => {
+    for (const [index, event] of events.entries()) {
+      if (index > 0 && index % stretch === 0) await setImmediate()
       if (isTombstone(event)) {
         if (upsert) rows.push({ index, row: { ...identity(event), _deleted: 1, ...absent } })
-        return
+        continue
       }
       try {
         rows.push({ index, row: build(event) })
@@ -56,7 +61,7 @@ export function rowBuilder(columns: readonly ColumnSource[], upsert: boolean, ex
         const code = error instanceof Misfit ? 'value_does_not_fit' : (errorCode(error) ?? 'expression_failed')
         rejections.push({ index, code, message: errorMessage(error) })
       }
-    })
+    }
     return { rows, rejections }
   }
 }

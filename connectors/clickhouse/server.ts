@@ -1,4 +1,4 @@
-import { createClient } from '@clickhouse/client'
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { compactResult, type Engine, limitSettings, type QueryLimits, readSettings } from './engine.ts'
 
 export interface ServerOptions {
@@ -19,6 +19,8 @@ export function openServer(options: ServerOptions, limits: QueryLimits): Engine 
     url: options.url,
     database,
     application: 'millrace',
+    // What fails is told by the errors.
+    log: { level: ClickHouseLogLevel.OFF },
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
   }

@@ -93,7 +93,7 @@ async function createSink(given: Options, context: ComponentContext): Promise<Bl
   return {
     takes: 'blocks',
     async write(block) {
-      const { rows, rejections } = build(block.events)
+      const { rows, rejections } = await build(block.events)
       const refused = await insertIsolating(analytics, table, rows, `${block.id}${suffix}`)
       return [...rejections, ...refused].sort((a, b) => a.index - b.index)
     },

@@ -302,6 +302,8 @@ export function analyticsContract(name: string, prepare: () => Promise<Analytics
     })
 
     describe('queries only read', () => {
+      const listed = async () => (await analytics.tables()).map(({ name, rows }) => [name, rows])
+
       test.each([
         "INSERT INTO t1 VALUES (1, 'a')",
         'DROP TABLE t1',
@@ -349,9 +351,9 @@ export function analyticsContract(name: string, prepare: () => Promise<Analytics
         'SELECT name FROM system.users',
         'SELECT query FROM system.query_log',
       ])('%s', async (sql) => {
-        const before = await analytics.tables()
+        const before = await listed()
         await expect(analytics.query(sql)).rejects.toBeInstanceOf(InvalidInput)
-        expect(await analytics.tables()).toEqual(before)
+        expect(await listed()).toEqual(before)
         expect((await analytics.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }])
       })
 
