@@ -1,5 +1,5 @@
 import { type ASTNode, Environment, type ParseResult, type SourceRange } from '@marcbachmann/cel-js'
-import { boundedMatches, registerFunctions, registerNumbers, registerPatterns } from './functions.ts'
+import { registerFunctions, registerNumbers, registerSubstitutes, substitutes } from './functions.ts'
 import { walk } from './tree.ts'
 
 /** What an expression sees, with CEL types. All numbers of an event are fractional to CEL, which mixes them freely. */
@@ -24,7 +24,7 @@ export function createEnvironment(): Environment {
   for (const [name, type] of Object.entries(variables)) environment.registerVariable(name, type)
   registerNumbers(environment)
   registerFunctions(environment)
-  registerPatterns(environment)
+  registerSubstitutes(environment)
   return environment
 }
 
@@ -38,13 +38,19 @@ export function parse(environment: Environment, text: string): { readonly run: P
   const run = environment.parse(text)
   walk(run.ast, (node) => {
     guardHas(environment, node)
-    if (node.op === 'rcall' && node.args[0] === 'matches') node.args[0] = boundedMatches
+    substitute(node)
   })
   for (;;) {
     const { type, error } = run.check()
     if (error === undefined) return { run, type: type ?? 'dyn' }
     if (error.code !== 'incompatible_ternary_branches' || !loosenBranches(environment, run.ast, error)) throw error
   }
+}
+
+function substitute(node: ASTNode): void {
+  if (node.op !== 'call' && node.op !== 'rcall') return
+  const [name] = node.args
+  if (Object.hasOwn(substitutes, name)) node.args[0] = substitutes[name] ?? name
 }
 
 /** Makes the branches that do not agree dynamic. Each `?:` can need this once, so the caller's loop ends. */

@@ -76,12 +76,21 @@ export function registerNumbers(environment: Environment): void {
   environment.registerOperator('double % double', (a: number, b: number) => a % b)
 }
 
-/** Stands for `matches`, whose own form hands the pattern to JavaScript's engine, which some patterns and texts stall. */
-export const boundedMatches = 'matchesBounded'
+/**
+ * Functions of the library that expressions call under their own names and that are carried out by ours: the library
+ * hands the pattern of `matches` to JavaScript's engine, which some patterns and texts stall, and its `size` of a text
+ * walks through every character.
+ */
+export const substitutes: Readonly<Record<string, string>> = { matches: 'matchesBounded', size: 'sizeQuick' }
 
 const keptPatterns = 100
 
-export function registerPatterns(environment: Environment): void {
+export function registerSubstitutes(environment: Environment): void {
+  registerMatches(environment)
+  registerSize(environment)
+}
+
+function registerMatches(environment: Environment): void {
   const compiled = new Map<string, (subject: string) => boolean>()
   const testOf = (pattern: string) => {
     const known = compiled.get(pattern)
@@ -92,7 +101,29 @@ export function registerPatterns(environment: Environment): void {
     return test
   }
   const handler = (subject: string, pattern: string) => testOf(pattern)(subject)
-  environment.registerFunction(`string.${boundedMatches}(string): bool`, handler, { async: false })
+  environment.registerFunction(`string.${substitutes.matches}(string): bool`, handler, { async: false })
+}
+
+function registerSize(environment: Environment): void {
+  const sizes = { string: textSize, bytes: listSize, list: listSize, map: mapSize }
+  for (const [type, size] of Object.entries(sizes)) {
+    environment.registerFunction(`${substitutes.size}(${type}): int`, size, { async: false })
+    environment.registerFunction(`${type}.${substitutes.size}(): int`, size, { async: false })
+  }
+}
+
+/** Characters as CEL counts them: Unicode code points. */
+function textSize(text: string): bigint {
+  if (!/[\ud800-\udbff]/.test(text)) return BigInt(text.length)
+  return BigInt(text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0))
+}
+
+function listSize(list: Uint8Array | readonly unknown[] | ReadonlySet<unknown>): bigint {
+  return BigInt('size' in list ? list.size : list.length)
+}
+
+function mapSize(map: object): bigint {
+  return BigInt(map instanceof Map ? map.size : Object.keys(map).length)
 }
 
 /** CEL's whole numbers are BigInt at run time, its fractional ones and all numbers of events are plain numbers. */

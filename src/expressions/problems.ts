@@ -11,7 +11,7 @@ import { isJsonObject, type Json } from '../core/event.ts'
 import type { ExpressionProblem, ExpressionType } from '../core/expression.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { scopeNames } from './environment.ts'
-import { boundedMatches } from './functions.ts'
+import { substitutes } from './functions.ts'
 import { compilePattern } from './pattern.ts'
 import { fieldPath, walk } from './tree.ts'
 
@@ -26,7 +26,8 @@ function reword(
   { code, summary, node }: ParseError | TypeMismatch | EvaluationError,
   environment: Environment,
 ): string {
-  const text = readableTypes(summary).replaceAll(boundedMatches, 'matches')
+  let text = readableTypes(summary)
+  for (const [name, substitute] of Object.entries(substitutes)) text = text.replaceAll(substitute, name)
   switch (code) {
     case 'no_such_overload': {
       const operation = text.replace('no such overload: ', '')
@@ -35,7 +36,7 @@ function reword(
     }
     case 'no_matching_overload': {
       const name = functionName(node)
-      const known = new Set(environment.getDefinitions().functions.map((definition) => definition.name))
+      const known = knownFunctions(environment)
       if (name !== undefined && !known.has(name)) return `unknown function "${name}"${didYouMean(name, known)}`
       return text.replace('found no matching overload for ', 'there is no function ').replaceAll("'", '')
     }
@@ -46,10 +47,20 @@ function reword(
   }
 }
 
+function knownFunctions(environment: Environment): Set<string> {
+  const names = new Set(environment.getDefinitions().functions.map(({ name }) => name))
+  for (const substitute of Object.values(substitutes)) names.delete(substitute)
+  return names
+}
+
+/** As it is written in the expression. */
 function functionName(node: unknown): string | undefined {
   if (typeof node !== 'object' || node === null || !('args' in node) || !Array.isArray(node.args)) return undefined
   const name: unknown = node.args[0]
-  return typeof name === 'string' ? name : undefined
+  return (
+    Object.keys(substitutes).find((written) => substitutes[written] === name) ??
+    (typeof name === 'string' ? name : undefined)
+  )
 }
 
 function readableTypes(text: string): string {

@@ -100,7 +100,8 @@ describe('results', () => {
     ['value.body.startsWith("Hell") && value.body.contains("the")', true],
     ['value.body.matches("^h.l+o") || value.body.matches("(?i)^h.l+o")', true],
     ['value.tags.filter(tag, tag.matches(value.tags[1]))', ['b']],
-    ['size("añ👍")', 3],
+    ['[size("añ👍"), "👍👍a".size(), size(value.body), value.tags.size(), size(value.customer)]', [3, 3, 11, 2, 2]],
+    ['[size(b"abc"), value.tags.map(tag, size(tag)).size()]', [3, 2]],
     [
       '[round(2.5), round(-2.5), round(1.005, 2), round(7), round(1234, -2), round(value.big)]',
       [3, -3, 1.01, 7, 1200, 151],
