@@ -38,7 +38,7 @@ interface Stretch {
 }
 
 /** Characters that are cut before others get their turn on the main thread. */
-const charactersPerTurn = 200_000
+const charactersPerTurn = 50_000
 /** A stretch with more characters per allowed token than this is cut without counting it first. */
 const charactersPerToken = 12
 
@@ -130,9 +130,7 @@ function finer(text: string, unit: Unit, tokens: number): Unit[] {
 /** Counts the units of all texts together and cuts those that do not fit, until all fit. */
 async function fitAll(drafts: readonly Draft[], tokens: number, count: CountTokens): Promise<void> {
   for (;;) {
-    const uncounted = drafts.flatMap(({ text, sections }) =>
-      sections.flatMap(({ units }) => units.filter(isUncounted).map(({ start, end }) => text.slice(start, end))),
-    )
+    const uncounted = (await inTurns(drafts, ({ text }) => sizeOf(text), uncountedIn)).flat()
     if (uncounted.length === 0) return
     const counts = (await count(uncounted)).values()
     await inTurns(
@@ -144,6 +142,10 @@ async function fitAll(drafts: readonly Draft[], tokens: number, count: CountToke
       },
     )
   }
+}
+
+function uncountedIn({ text, sections }: Draft): string[] {
+  return sections.flatMap(({ units }) => units.filter(isUncounted).map(({ start, end }) => text.slice(start, end)))
 }
 
 function fitted(text: string, unit: Unit, tokens: number, counts: Iterator<number>): Unit[] {
