@@ -3,7 +3,8 @@ import { type Encoding, sseEncoding, webSocketEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
-import { type LiveObserver, type Publish, Session, type Transport } from './session.ts'
+import type { LiveObserver, Transport } from './sender.ts'
+import { type Publish, Session } from './session.ts'
 
 export interface LiveOptions extends HubOptions {
   readonly publish: Publish

@@ -142,8 +142,11 @@ export class Subscription implements Member {
     this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
   }
 
-  sample(): void {
-    this.#skipped('sampled', this.outbox.sample())
+  /** Answers how many events it dropped. */
+  sample(): number {
+    const dropped = this.outbox.sample()
+    this.#skipped('sampled', dropped)
+    return dropped
   }
 
   #sendsAtOnce(events: number): boolean {

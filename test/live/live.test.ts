@@ -132,7 +132,7 @@ describe('subscribe', () => {
 
   test('the last n are the last that match', async () => {
     const harness = await server()
-    for (let number = 0; number < 1_200; number++) await push(harness, number % 600)
+    await push(harness, ...Array.from({ length: 1_200 }, (_, number) => number % 600))
     const socket = await connect(harness)
     socket.send({ id: 1, type: 'subscribe', channel: 'tickets', filter: 'value == 7', since: { last: 2 } })
     expect(await socket.reply(1)).toMatchObject({ recovered: true })

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hono } from 'hono'
-import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import { openEmbeddedLiveLog, openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import type { Analytics } from '../../src/core/analytics.ts'
 import { InvalidInput } from '../../src/core/errors.ts'
 import type { EventLog } from '../../src/core/event-log.ts'
@@ -22,7 +22,6 @@ import {
   type ServerContext,
 } from '../../src/server/index.ts'
 import { createMetrics, type LogFields, type Metrics } from '../../src/telemetry/index.ts'
-import { MemoryLiveLog } from '../live/memory-live-log.ts'
 import { FakeEmbedder, FakePipelines, FakeVectors } from './fakes.ts'
 
 export interface HarnessOptions {
@@ -36,7 +35,7 @@ export interface HarnessOptions {
   readonly drainMs?: number
 }
 
-/** A server on a free port, over a real log and fakes of what is not this part's. */
+/** A server on a free port, over real logs and fakes of what is not this part's. */
 export interface Harness extends AsyncDisposable {
   readonly address: string
   readonly app: Hono
@@ -61,7 +60,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
     await writeFile(join(folder, 'schemas', name), text)
   }
   const log = await openEmbeddedLog(folder)
-  const liveLog = options.live ?? new MemoryLiveLog()
+  const liveLog = options.live ?? (await openEmbeddedLiveLog(folder))
   const embedder = new FakeEmbedder()
   const vectors = options.vectors ?? new FakeVectors()
   const pipelines = new FakePipelines()
@@ -128,6 +127,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
     async [Symbol.asyncDispose]() {
       await current.listening.close()
       metrics.close()
+      await liveLog.close()
       await log.close()
       await rm(folder, { recursive: true, force: true })
     },
