@@ -41,7 +41,7 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
       model: modelFolder(embedder.model),
       workers: embedder.workers,
       disk: { folder: await folder('embeddings') },
-      warn: (message) => log?.warn(message),
+      warn: (message, fields) => log?.warn(message, fields),
     }),
   )
   return {

@@ -2,9 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import WebSocket from 'ws'
 import { z } from 'zod'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
+import { connect } from '../../src/client/index.ts'
 import { ready, sleep } from '../bench/product.ts'
 import { type RunningCli, runCli, startCli, tempFolder } from '../support/cli.ts'
 
@@ -101,40 +101,16 @@ async function publish(address: string, signal: AbortSignal) {
   return { accepted, sent }
 }
 
-/** Subscribes from the beginning and, after every lost connection, from where it was. */
+/** Subscribes from the beginning; the SDK goes on from where it was after every lost connection. */
 function subscribe(address: string) {
   const seen: number[] = []
-  const problems: string[] = []
-  let position: { epoch: string; offset: number } | undefined
-  let closed = false
-  let socket: WebSocket | undefined
-  const connect = () => {
-    if (closed) return
-    socket = new WebSocket(`${address.replace('http', 'ws')}/v1/live`)
-    const since = position ?? { last: 1_000_000 }
-    socket.on('open', () => socket?.send(JSON.stringify({ id: 1, type: 'subscribe', channel: 'orders', since })))
-    socket.on('message', (data) => {
-      const message = JSON.parse(String(data))
-      if (message.type === 'subscribed') {
-        if (position && !message.recovered) problems.push('not recovered')
-        if (position && position.epoch !== message.epoch) problems.push('another epoch')
-        position ??= { epoch: message.epoch, offset: -1 }
-      } else if (message.type === 'events' && position) {
-        for (const { offset, value } of message.events) {
-          seen.push(value.id)
-          position = { ...position, offset }
-        }
-      } else problems.push(JSON.stringify(message))
-    })
-    socket.on('error', () => {})
-    socket.on('close', () => setTimeout(connect, 50))
-  }
-  connect()
-  const close = () => {
-    closed = true
-    socket?.close()
-  }
-  return { seen, problems, close }
+  const problems: unknown[] = []
+  const client = connect(address)
+  const subscription = client.subscribe('orders', { since: { last: 10_000 } })
+  subscription.on('event', ({ value }) => seen.push(z.object({ id: z.number() }).parse(value).id))
+  subscription.on('gap', (gap) => problems.push(gap))
+  subscription.on('error', (error) => problems.push(error))
+  return { seen, problems, close: () => client.close() }
 }
 
 async function vectorIds(data: string): Promise<string[]> {
