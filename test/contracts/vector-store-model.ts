@@ -36,24 +36,24 @@ export function filterOf(): fc.Arbitrary<Filter> {
     false,
   )
   const ordered = fc.constantFrom<string | number>('x', '', '\u{10000}', '\uffee', -2, -0, 0.1, 3)
-  const comparison = fc.record(
-    {
-      $eq: value,
-      $ne: value,
-      $gt: ordered,
-      $gte: ordered,
-      $lt: ordered,
-      $lte: ordered,
-      $in: fc.array(value, { maxLength: 4 }),
-      $nin: fc.array(value, { maxLength: 4 }),
-      $exists: fc.boolean(),
-    },
-    { requiredKeys: [] },
+  const one = fc.oneof(
+    fc.record({ $eq: value }),
+    fc.record({ $ne: value }),
+    fc.record({ $gt: ordered }),
+    fc.record({ $gte: ordered }),
+    fc.record({ $lt: ordered }),
+    fc.record({ $lte: ordered }),
+    fc.record({ $in: fc.array(value, { maxLength: 4 }) }),
+    fc.record({ $nin: fc.array(value, { maxLength: 4 }) }),
+    fc.record({ $exists: fc.boolean() }),
+  )
+  const comparison = fc.oneof(
+    { weight: 3, arbitrary: one },
+    { weight: 1, arbitrary: fc.tuple(one, one).map(([left, right]) => ({ ...left, ...right })) },
   )
   const field = fc.constantFrom('category', 'priority', 'open')
   const leaf = fc
-    .tuple(field, fc.oneof(value, comparison))
-    .filter(([, condition]) => typeof condition !== 'object' || Object.keys(condition).length > 0)
+    .tuple(field, fc.oneof({ weight: 1, arbitrary: value }, { weight: 3, arbitrary: comparison }))
     .map(([name, condition]): Filter => ({ [name]: condition }))
   return fc.letrec<{ filter: Filter }>((tie) => ({
     filter: fc.oneof(

@@ -21,7 +21,7 @@ export interface VectorStoreContractOptions {
 export function vectorStoreContract(
   name: string,
   prepare: () => Promise<VectorStoreStorage>,
-  { runs = 40 }: VectorStoreContractOptions = {},
+  { runs = 25 }: VectorStoreContractOptions = {},
 ): void {
   describe(`${name} is a vector store`, () => {
     let storage: VectorStoreStorage
