@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { LiveEvent } from '../../src/core/live-log.ts'
+import { closeCodes } from '../../src/live/protocol.ts'
 import { letters } from '../server/fakes.ts'
 import { type Harness, json, startServer } from '../server/harness.ts'
+import { MemoryLiveLog } from './memory-live-log.ts'
 import { Socket } from './socket.ts'
 
 const open: AsyncDisposable[] = []
@@ -138,6 +140,89 @@ describe('subscribe', () => {
     expect(await socket.reply(1)).toMatchObject({ recovered: true })
     expect(values(await socket.ofType('events'))).toEqual([7])
     expect(values(await socket.ofType('events'))).toEqual([7])
+  })
+
+  test('a position that is no longer kept is not recovered', async () => {
+    const harness = await server({ live: new MemoryLiveLog(2) })
+    await push(harness, 1, 2, 3, 4)
+    const { epoch } = await harness.liveLog.head('tickets')
+    const socket = await connect(harness)
+    for (const [id, offset, recovered] of [
+      [1, 0, false],
+      [2, 1, true],
+      [3, 3, true],
+      [4, 9, false],
+    ] as const) {
+      socket.send({ id, type: 'subscribe', channel: 'tickets', since: { epoch, offset } })
+      expect(await socket.reply(id)).toMatchObject({ recovered, offset: recovered ? offset : 3 })
+    }
+  })
+
+  test('one that is ahead of what its channel has read is sent nothing twice', async () => {
+    const log = new MemoryLiveLog()
+    const harness = await server({ live: log })
+    const first = await connect(harness)
+    first.send({ id: 1, type: 'subscribe', channel: 'tickets' })
+    const { epoch } = await first.reply(1)
+    const release = log.hold()
+    await push(harness, 1, 2)
+    await first.ofType('events')
+    await push(harness, 3, 4)
+    const ahead = await connect(harness)
+    ahead.send({ id: 1, type: 'subscribe', channel: 'tickets', since: { epoch, offset: 2 } })
+    await ahead.reply(1)
+    release()
+    expect(values(await ahead.ofType('events'))).toEqual([4])
+    expect(values(await first.ofType('events'))).toEqual([3, 4])
+  })
+
+  test('when the channel starts anew its subscribers are told to come back', async () => {
+    const log = new MemoryLiveLog()
+    const harness = await server({ live: log })
+    const socket = await connect(harness)
+    socket.send({ id: 1, type: 'subscribe', channel: 'tickets' })
+    await socket.reply(1)
+    log.restart('tickets')
+    expect(await socket.whenClosed()).toMatchObject({ code: closeCodes.epochChanged })
+    const again = await connect(harness)
+    again.send({ id: 1, type: 'subscribe', channel: 'tickets' })
+    expect(await again.reply(1)).toMatchObject({ epoch: 'epoch-2', offset: -1 })
+  })
+
+  test('conflate: of events that come together, the latest of each', async () => {
+    const harness = await server({ live: new MemoryLiveLog() })
+    const socket = await connect(harness)
+    socket.send({ id: 1, type: 'subscribe', channel: 'tickets', conflate: 'value.c' })
+    await socket.reply(1)
+    await push(harness, { c: 1, n: 1 }, { c: 2, n: 2 }, { c: 1, n: 3 })
+    expect(await socket.ofType('gap')).toMatchObject({ reason: 'conflated', from: 0, to: 0, count: 1 })
+    expect(values(await socket.ofType('events'))).toEqual([
+      { c: 2, n: 2 },
+      { c: 1, n: 3 },
+    ])
+  })
+
+  test('maxRate: a burst of a second, then the newest as the rate allows', async () => {
+    const harness = await server()
+    const socket = await connect(harness)
+    socket.send({ id: 1, type: 'subscribe', channel: 'tickets', maxRate: 5 })
+    await socket.reply(1)
+    const started = performance.now()
+    await push(harness, ...Array.from({ length: 100 }, (_, index) => index))
+    expect(await socket.ofType('gap')).toMatchObject({ reason: 'sampled', from: 0, to: 94, count: 95 })
+    expect(values(await socket.ofType('events'))).toEqual([95, 96, 97, 98, 99])
+    await push(harness, 100)
+    expect(values(await socket.ofType('events'))).toEqual([100])
+    expect(performance.now() - started).toBeGreaterThan(150)
+  })
+
+  test('heartbeats say how far a quiet subscription has come', async () => {
+    const harness = await server({ liveLimits: { heartbeatMs: 50 } })
+    const socket = await connect(harness)
+    socket.send({ id: 1, type: 'subscribe', channel: 'tickets', filter: 'value == 1' })
+    await socket.reply(1)
+    await push(harness, 2, 3)
+    await socket.next(({ type, offsets }) => type === 'heartbeat' && JSON.stringify(offsets) === '{"s1":1}')
   })
 
   test('unsubscribed is silent', async () => {

@@ -12,6 +12,7 @@ export class MemoryLiveLog implements LiveLog {
   readonly #channels = new Map<string, Stored>()
   readonly #keep: number
   #epochs = 0
+  #held: Promise<void> = Promise.resolve()
   #wake: (() => void)[] = []
 
   constructor(keep = Number.POSITIVE_INFINITY) {
@@ -34,6 +35,15 @@ export class MemoryLiveLog implements LiveLog {
     this.#notify()
   }
 
+  /** Followers get nothing until the answer is called. */
+  hold(): () => void {
+    let release: () => void = () => undefined
+    this.#held = new Promise((resolve) => {
+      release = resolve
+    })
+    return release
+  }
+
   async head(channel: string): Promise<ChannelHead> {
     const { epoch, first, events } = this.#stored(channel)
     return { epoch, first, next: first + events.length }
@@ -50,6 +60,7 @@ export class MemoryLiveLog implements LiveLog {
     const stored = this.#stored(channel)
     let next = from
     while (!signal.aborted && this.#channels.get(channel) === stored) {
+      await this.#held
       const batch = await this.read(channel, next, 1_000)
       const last = batch.at(-1)
       if (last) {
@@ -58,9 +69,13 @@ export class MemoryLiveLog implements LiveLog {
         continue
       }
       await new Promise<void>((resolve) => {
-        this.#wake.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-        if (signal.aborted) resolve()
+        const wake = () => {
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        this.#wake.push(wake)
+        signal.addEventListener('abort', wake)
+        if (signal.aborted) wake()
       })
     }
   }

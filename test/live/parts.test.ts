@@ -1,0 +1,126 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { ChannelEvent, Matched } from '../../src/live/channel-event.ts'
+import { Outbox } from '../../src/live/outbox.ts'
+import { closeCodes, shouldReconnect } from '../../src/live/protocol.ts'
+import { RateLimit } from '../../src/live/rate-limit.ts'
+import { StandingQueries } from '../../src/live/standing-queries.ts'
+
+function event(offset: number, key: string | null, value: number | null = 1, id = `e${offset}`): Matched {
+  return new Matched(new ChannelEvent('c', { offset, id, key, value, timestamp: 1 }), undefined)
+}
+
+describe('outbox', () => {
+  const keyOf = ({ source }: Matched) => source.event.key
+
+  test('whatever is done to it, each event is taken once and in order, or is within a gap', () => {
+    const step = fc.constantFrom('conflate', 'sample', 'newest', 'take', 'push')
+    fc.assert(
+      fc.property(fc.array(fc.tuple(step, fc.integer({ min: 1, max: 9 }))), (steps) => {
+        const outbox = new Outbox()
+        const taken: number[] = []
+        const gaps: { from: number; to: number; count: number | undefined }[] = []
+        let next = 0
+        for (const [action, size] of steps) {
+          if (action === 'conflate') outbox.conflate(keyOf)
+          else if (action === 'sample') outbox.sample()
+          else if (action === 'newest') outbox.keepNewest(size)
+          else if (action === 'take') taken.push(...outbox.take(size, 1_000_000).map(({ offset }) => offset))
+          else outbox.push(Array.from({ length: size }, () => event(next++, next % 4 ? `k${next % 3}` : null)))
+        }
+        taken.push(...outbox.take(1_000_000, 1_000_000_000).map(({ offset }) => offset))
+        gaps.push(...outbox.takeGaps())
+        expect(taken).toEqual([...new Set(taken)].sort((one, other) => one - other))
+        expect(taken.length + gaps.reduce((sum, { count }) => sum + (count ?? 0), 0)).toBe(next)
+        for (let offset = 0; offset < next; offset++) {
+          expect(taken.includes(offset) || gaps.some(({ from, to }) => from <= offset && offset <= to)).toBe(true)
+        }
+        expect(outbox).toMatchObject({ length: 0, bytes: 0, empty: true })
+      }),
+    )
+  })
+
+  test('the latest of each key stays; events without one stay; a retraction only replaces its own event', () => {
+    const outbox = new Outbox()
+    outbox.push([
+      event(0, 'a'),
+      event(1, null),
+      event(2, 'a'),
+      event(3, 'b', 1, 'x'),
+      event(4, 'b'),
+      event(5, 'b', null, 'x'),
+    ])
+    expect(outbox.conflate(keyOf)).toBe(2)
+    expect(outbox.take(9, 9_999).map(({ offset }) => offset)).toEqual([1, 2, 4, 5])
+    expect(outbox.takeGaps()).toEqual([{ reason: 'conflated', from: 0, to: 3, count: 2 }])
+  })
+
+  test('one event goes however large it is', () => {
+    const outbox = new Outbox()
+    outbox.push([event(0, null), event(1, null)])
+    expect(outbox.take(10, 1)).toHaveLength(1)
+  })
+})
+
+describe('standing queries', () => {
+  test('scores are the cosine to each query, and rows are used again', () => {
+    const unit = (vector: number[]) => Float32Array.from(vector, (value) => value / Math.hypot(...vector))
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 4, maxLength: 4 }), {
+          minLength: 1,
+          maxLength: 40,
+        }),
+        (vectors) => {
+          const queries = new StandingQueries()
+          queries.add('kept', Float32Array.of(1, 0, 0, 0))
+          const handles = vectors.map((vector) => ({
+            vector,
+            query: queries.add(JSON.stringify(vector), Float32Array.from(vector)),
+          }))
+          const event = unit([3, 1, 4, 1])
+          const scores = queries.compare(event)
+          for (const { vector, query } of handles) {
+            const dot = unit(vector).reduce((sum, value, index) => sum + value * (event[index] ?? 0), 0)
+            expect(scores?.[query.row]).toBeCloseTo(dot, 5)
+          }
+          for (const { query } of handles) {
+            query.release()
+            query.release()
+          }
+          expect(queries.size).toBe(1)
+          expect(queries.add('fresh', Float32Array.of(0, 1, 0, 0)).row).toBeLessThanOrEqual(vectors.length)
+          expect(queries.compare(Float32Array.of(1, 0, 0, 0))?.[0]).toBe(1)
+        },
+      ),
+    )
+  })
+
+  test('another dimension, or no direction', () => {
+    const queries = new StandingQueries()
+    queries.add('a', Float32Array.of(1, 0))
+    expect(() => queries.add('b', Float32Array.of(1, 0, 0))).toThrow('3 numbers')
+    expect(() => queries.add('c', Float32Array.of(0, 0))).toThrow('no direction')
+    expect(queries.compare(Float32Array.of(1, 0, 0))).toBeUndefined()
+  })
+})
+
+test('a rate limit lets a second go at once, and then its rate', () => {
+  let now = 0
+  const limit = new RateLimit(10, () => now)
+  expect(limit.allowance).toBe(10)
+  limit.take(10)
+  expect(limit.allowance).toBe(0)
+  expect(limit.readyIn).toBeCloseTo(100)
+  now += 250
+  expect(limit.allowance).toBe(2)
+  now += 60_000
+  expect(limit.allowance).toBe(10)
+})
+
+test('close codes say whether to come back', () => {
+  const terminal = Object.entries(closeCodes).filter(([, code]) => !shouldReconnect(code))
+  expect(terminal.map(([name]) => name)).toEqual(['badFrames', 'unauthenticated'])
+  for (const code of [1006, 1011, 1012]) expect(shouldReconnect(code)).toBe(true)
+  for (const code of [1002, 1008, 1009]) expect(shouldReconnect(code)).toBe(false)
+})
