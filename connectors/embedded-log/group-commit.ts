@@ -1,7 +1,11 @@
-import { MillraceError, Retryable } from '../../src/core/errors.ts'
+import { Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
+
+/** How much a write may take of the last room on the disk: `append` leaves a reserve, `essential` may use it. */
+export type Importance = 'append' | 'essential'
 
 interface Job {
   readonly bytes: number
+  readonly importance: Importance
   /** Runs inside the transaction and keeps its own result. */
   readonly run: () => void
   readonly resolve: () => void
@@ -12,7 +16,7 @@ interface Backend {
   /** Runs a function in one transaction and resolves once it is durable; if the function throws, nothing is kept. */
   readonly transaction: (run: () => void) => Promise<void>
   /** Throws if this many bytes cannot be taken. */
-  readonly admit: (bytes: number) => void
+  readonly admit: (bytes: number, importance: Importance) => void
   readonly explain: (error: unknown) => MillraceError
 }
 
@@ -37,8 +41,8 @@ export class GroupCommit {
     this.#backend = backend
   }
 
-  submit<T>(bytes: number, run: () => T): Promise<T> {
-    if (this.#closed) return Promise.reject(new Retryable({ code: 'log_unavailable', message: 'the log is closed' }))
+  submit<T>(bytes: number, importance: Importance, run: () => T): Promise<T> {
+    if (this.#closed) return Promise.reject(closedError())
     if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > bytesWaiting)
       return Promise.reject(
         new Retryable({
@@ -51,6 +55,7 @@ export class GroupCommit {
       let result: { readonly value: T } | undefined
       this.#waiting.push({
         bytes,
+        importance,
         run: () => {
           result = { value: run() }
         },
@@ -110,7 +115,7 @@ export class GroupCommit {
       if (jobs.length > 0 && bytes + job.bytes > bytesPerCommit) break
       jobs.push(job)
       try {
-        this.#backend.admit(bytes + job.bytes)
+        this.#backend.admit(bytes + job.bytes, job.importance)
         bytes += job.bytes
       } catch (error) {
         failed.set(job, this.#backend.explain(error))
@@ -135,4 +140,8 @@ function attempt(job: Job, failed: Map<Job, MillraceError>): void {
     if (!(error instanceof MillraceError)) throw error
     failed.set(job, error)
   }
+}
+
+export function closedError(): Fatal {
+  return new Fatal({ code: 'log_closed', message: 'the embedded log is closed' })
 }

@@ -110,7 +110,7 @@ export class GroupMember implements LocalMember {
     const clock = Date.now()
     const joins = this.#renewedAt === Number.NEGATIVE_INFINITY
     let released = 0
-    const lanes = await store.write(0, () => {
+    const lanes = await store.writeEssential(() => {
       groups.setMember(this.#group, this.#record(clock))
       groups.removeDead(this.#group, this.#liveMembers(clock))
       const { claims, releases, lost } = this.#decide()
@@ -204,7 +204,7 @@ export class GroupMember implements LocalMember {
   async #leave(): Promise<void> {
     const { store, groups } = this.#parts
     try {
-      await store.write(0, () => groups.removeMember(this.#group, this.id))
+      await store.writeEssential(() => groups.removeMember(this.#group, this.id))
     } catch (error) {
       // The lease runs out by itself.
       if (!(error instanceof MillraceError)) throw error

@@ -67,7 +67,7 @@ export class Lane implements LaneSource {
     const { group, id } = this.#member
     if (this.revoked.aborted) throw fenced(group, this.partition)
     try {
-      await store.write(changes.length * 64, () => {
+      await store.writeEssential(() => {
         groups.commit(group, this.partition, id, this.epoch, committed)
         state.apply(this.#scope, changes)
       })

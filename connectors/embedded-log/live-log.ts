@@ -27,7 +27,7 @@ export async function openEmbeddedLiveLog(folder: string, options: LiveLogOption
   const table = store.table('meta')
   const key = Buffer.from('epoch')
   // Offsets start anew only with a new file, so one epoch serves all channels, even those without events yet.
-  const epoch = await store.write(0, () => {
+  const epoch = await store.writeEssential(() => {
     const known = table.get(key)?.toString()
     if (known !== undefined) return known
     const fresh = randomUUID()
@@ -126,7 +126,7 @@ class EmbeddedLiveLog implements LiveLog {
     try {
       for (const channel of await this.channels())
         while (!this.#closing.signal.aborted) {
-          const removed = await this.#store.write(0, () => this.#channels.trim(channel, trimStep))
+          const removed = await this.#store.writeEssential(() => this.#channels.trim(channel, trimStep))
           if (removed < trimStep) break
         }
     } catch {

@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode, errorMessage, Fatal, MillraceError } from '../../src/core/errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
 import { isProcessIdentity, liveness, type ProcessIdentity, thisProcess } from './process.ts'
 
 /** Who runs on a data folder. */
@@ -28,55 +29,40 @@ interface LockFile extends ProcessIdentity {
 }
 
 const fileName = 'millrace.lock'
-/** Several processes may find the same stale lock; each round at least one of them gets on. */
-const attempts = 20
-
+/** How long to leave another process that replaces a stale lock at it. */
+const claimPauseMs = 5
 /**
  * Takes the data folder for this process by `<folder>/millrace.lock`; the lock of a process that is dead is taken over.
  * Throws `MillraceError` (`data_in_use`) when a living process holds it, `Fatal` (`data_read_only`) when the folder
- * cannot be written.
+ * cannot be written, `Retryable` (`disk_full`) when there is no room for the lock.
  */
 export async function lockData(folder: string, { address }: { readonly address?: string } = {}): Promise<Lock> {
   const path = join(folder, fileName)
   const content: LockFile = { ...thisProcess(), address, started: new Date().toISOString(), token: randomUUID() }
   try {
     await mkdir(folder, { recursive: true })
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      if (await create(path, content)) return held(path, content)
-      const holder = await readLockFile(path)
-      if (holder === undefined) continue
-      if (holder !== 'damaged' && liveness(holder) !== 'dead') throw inUse(folder, path, holder)
-      await removeStale(path, holder)
-    }
+    const holder = await acquire(path, content)
+    if (holder) throw inUse(folder, path, holder)
+    return held(path, content)
   } catch (error) {
     throw explain(error, folder)
   }
-  throw new MillraceError({
-    code: 'data_in_use',
-    message: `the data folder ${folder} could not be locked: other processes are starting on it`,
-    hint: 'start one process per data folder',
-  })
 }
 
 /** The living process that runs on the data folder, if there is one. */
 export async function readLock(folder: string): Promise<LockInfo | undefined> {
-  const holder = await readLockFile(join(folder, fileName))
-  if (holder === undefined || holder === 'damaged' || liveness(holder) === 'dead') return undefined
+  const holder = (await readLockFile(join(folder, fileName)))?.holder
+  if (!holder || liveness(holder) === 'dead') return undefined
   return { pid: holder.pid, address: holder.address, started: holder.started }
 }
 
 function held(path: string, first: LockFile): Lock {
   let content = first
-  const isOurs = async () => {
-    const holder = await readLockFile(path)
-    return holder !== undefined && holder !== 'damaged' && holder.token === first.token
-  }
+  const isOurs = async () => (await readLockFile(path))?.holder?.token === first.token
   return {
     update: async (changes) => {
       content = { ...content, ...changes }
-      if (!(await isOurs())) return
-      const draft = await writeDraft(path, content)
-      await rename(draft, path)
+      if (await isOurs()) await replace(path, content)
     },
     release: async () => {
       if (await isOurs()) await rm(path, { force: true })
@@ -84,7 +70,33 @@ function held(path: string, first: LockFile): Lock {
   }
 }
 
-/** Makes the file with its whole content in one step, so that nobody ever reads half of it. */
+/**
+ * Makes the file with this content unless a living process has it, which is then the answer.
+ * A stale file is replaced by whoever holds a claim on exactly that file, itself a lock: so of several that find the same
+ * stale lock one replaces it, and none replaces the lock of the one that was faster.
+ */
+async function acquire(path: string, content: LockFile): Promise<LockFile | undefined> {
+  for (;;) {
+    if (await create(path, content)) return undefined
+    const stale = await readLockFile(path)
+    if (stale === undefined) continue
+    if (stale.holder && liveness(stale.holder) !== 'dead') return stale.holder
+    const claim = `${path}.${stale.digest}`
+    if (await acquire(claim, content)) {
+      await sleep(claimPauseMs)
+      continue
+    }
+    try {
+      if ((await readLockFile(path))?.digest !== stale.digest) continue
+      await replace(path, content)
+      return undefined
+    } finally {
+      await rm(claim, { force: true })
+    }
+  }
+}
+
+/** In one step, so that nobody ever reads half of it. False if the file is there already. */
 async function create(path: string, content: LockFile): Promise<boolean> {
   const draft = await writeDraft(path, content)
   try {
@@ -98,37 +110,40 @@ async function create(path: string, content: LockFile): Promise<boolean> {
   }
 }
 
+async function replace(path: string, content: LockFile): Promise<void> {
+  await rename(await writeDraft(path, content), path)
+}
+
 async function writeDraft(path: string, content: LockFile): Promise<string> {
-  const draft = `${path}.${content.token}`
+  const draft = `${path}.${randomUUID()}`
   await writeFile(draft, `${JSON.stringify(content)}\n`)
   return draft
 }
 
-/**
- * Moves the stale file aside and looks at what was moved: if someone else took the lock in between, it is put back.
- */
-async function removeStale(path: string, stale: LockFile | 'damaged'): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return
-    throw error
-  }
-  const moved = await readLockFile(aside)
-  const token = (file: LockFile | 'damaged' | undefined) => (typeof file === 'object' ? file.token : file)
-  if (token(moved) !== token(stale)) await link(aside, path).catch(() => {})
-  await rm(aside, { force: true })
+interface StoredLock {
+  /** Undefined when the file is damaged. */
+  readonly holder: LockFile | undefined
+  /** Of the content: names this very file. */
+  readonly digest: string
 }
 
-async function readLockFile(path: string): Promise<LockFile | 'damaged' | undefined> {
+async function readLockFile(path: string): Promise<StoredLock | undefined> {
+  let text: string
   try {
-    const content: unknown = JSON.parse(await readFile(path, 'utf8'))
-    return isLockFile(content) ? content : 'damaged'
+    text = await readFile(path, 'utf8')
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    if (error instanceof SyntaxError) return 'damaged'
     throw error
+  }
+  return { holder: parse(text), digest: createHash('sha256').update(text).digest('hex').slice(0, 16) }
+}
+
+function parse(text: string): LockFile | undefined {
+  try {
+    const content: unknown = JSON.parse(text)
+    return isLockFile(content) ? content : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -158,6 +173,13 @@ function explain(error: unknown, folder: string): unknown {
       code: 'data_read_only',
       message: `the data folder ${folder} cannot be written: ${errorMessage(error)}`,
       hint: 'give this user write permission on it, or name another folder (data: in millrace.yaml)',
+      cause: error,
+    })
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new Retryable({
+      code: 'disk_full',
+      message: `the disk that holds ${folder} is full`,
+      hint: 'free some space, or move the data folder (data: in millrace.yaml) to a larger disk',
       cause: error,
     })
   return error

@@ -142,7 +142,7 @@ class EmbeddedLog implements EventLog {
     checkTopic(name, config)
     store.refresh()
     if (!topics.needs(name, config)) return
-    await store.write(0, () => topics.ensure(name, config))
+    await store.writeEssential(() => topics.ensure(name, config))
   }
 
   state(scope: string): StateReader {

@@ -62,7 +62,7 @@ export class Maintenance {
       store.refresh()
       const now = Date.now()
       if (!isOverdue(partitions, key, config, now)) return
-      await store.write(0, () => trim(partitions, key, config, now))
+      await store.writeEssential(() => trim(partitions, key, config, now))
       await sleep(pauseMs)
     }
   }
@@ -75,7 +75,7 @@ export class Maintenance {
       store.refresh()
       const { done, value: write } = steps.next()
       if (done) return
-      if (write) await store.write(0, write)
+      if (write) await store.writeEssential(write)
       await sleep(write ? pauseMs : 0)
     }
   }

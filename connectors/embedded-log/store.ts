@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
 import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
-import { GroupCommit } from './group-commit.ts'
+import { closedError, GroupCommit, type Importance } from './group-commit.ts'
 
 /** Keys and values are bytes, ordered bytewise. */
 export type Table = Database<Buffer, Buffer>
@@ -16,19 +16,21 @@ const reservedForLmdb = 512 * 1024
 /** One LMDB environment: a file in a folder, its tables, and the queue through which everything is written. */
 export class Store {
   readonly #root: RootDatabase<Buffer, Buffer>
-  readonly #folder: string
   readonly #commits: GroupCommit
   #closed = false
 
   constructor(root: RootDatabase<Buffer, Buffer>, folder: string) {
     this.#root = root
-    this.#folder = folder
     this.#commits = new GroupCommit({
       // As a child transaction: if anything throws in it, nothing of it is kept.
       transaction: async (run) => {
-        await root.childTransaction(run)
+        try {
+          await root.childTransaction(run)
+        } catch (error) {
+          throw await commitCause(error)
+        }
       },
-      admit: (bytes) => this.#checkSpace(bytes),
+      admit: (bytes, importance) => checkSpace(folder, bytes, importance),
       explain: (error) => explain(error, folder),
     })
   }
@@ -45,10 +47,15 @@ export class Store {
   /**
    * Runs `job` in the next transaction, together with whatever else is waiting, and answers its result once that
    * transaction is durable. A job that throws a `MillraceError` must not have written anything. `bytes` is about how
-   * much it writes.
+   * much it writes. Throws `Retryable` (`disk_full`, `log_unavailable`).
    */
   write<T>(bytes: number, job: () => T): Promise<T> {
-    return this.#commits.submit(bytes, job)
+    return this.#commits.submit(bytes, 'append', job)
+  }
+
+  /** The same for small writes by which work goes on and room is made: these may use the last room on the disk. */
+  writeEssential<T>(job: () => T): Promise<T> {
+    return this.#commits.submit(0, 'essential', job)
   }
 
   /** Later reads of this turn of the event loop see everything that is committed by now, by any process. */
@@ -63,19 +70,27 @@ export class Store {
     this.#closed = true
     await this.#root.close()
   }
-
-  #checkSpace(bytes: number): void {
-    const { bavail, bsize } = statfsSync(this.#folder)
-    const needed = bytes > reservedForLmdb ? bytes * 2 + reservedForCommits : bytes * 2 + reservedForLmdb
-    if (bavail * bsize < needed) throw diskFull(this.#folder)
-  }
 }
 
-/** Opens `<folder>/<name>.mdb`, creating both. Throws `Fatal` (`data_read_only`, `package_missing`, `data_unusable`). */
+/**
+ * Asked before LMDB is, because LMDB takes a full disk badly: it writes to stderr, and its synchronous transactions (it
+ * opens tables in them) corrupt memory.
+ */
+function checkSpace(folder: string, bytes: number, importance: Importance): void {
+  const { bavail, bsize } = statfsSync(folder)
+  const needed = bytes * 2 + (importance === 'append' ? reservedForCommits : reservedForLmdb)
+  if (bavail * bsize < needed) throw diskFull(folder)
+}
+
+/**
+ * Opens `<folder>/<name>.mdb`, creating both.
+ * Throws `Fatal` (`data_read_only`, `package_missing`, `data_unusable`) or `Retryable` (`disk_full`).
+ */
 export async function openStore(folder: string, name: string): Promise<Store> {
   const { open } = await importLmdb()
   try {
     await mkdir(folder, { recursive: true })
+    checkSpace(folder, 0, 'essential')
     const root = open<Buffer, Buffer>({
       path: join(folder, `${name}.mdb`),
       encoding: 'binary',
@@ -83,6 +98,8 @@ export async function openStore(folder: string, name: string): Promise<Store> {
       maxDbs: 16,
       // A commit is visible to readers only once it is durable: an offset that was read is never given out again.
       overlappingSync: false,
+      // With it a failed commit also rejects a promise that nobody can get hold of, which ends the process.
+      eventTurnBatching: false,
     })
     return new Store(root, folder)
   } catch (error) {
@@ -103,10 +120,6 @@ async function importLmdb(): Promise<typeof import('lmdb')> {
   }
 }
 
-export function closedError(): Fatal {
-  return new Fatal({ code: 'log_closed', message: 'the embedded log is closed' })
-}
-
 function diskFull(folder: string, cause?: unknown): Retryable {
   return new Retryable({
     code: 'disk_full',
@@ -115,6 +128,17 @@ function diskFull(folder: string, cause?: unknown): Retryable {
     delayMs: 1000,
     cause,
   })
+}
+
+/** LMDB rejects with an error that holds a promise of the reason. */
+async function commitCause(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error)) return error
+  try {
+    await error.commitError
+    return error
+  } catch (cause) {
+    return cause
+  }
 }
 
 /** LMDB gives system errors by number or, from older paths, in the text. */
