@@ -179,10 +179,13 @@ function openSession<S>(open: () => S, path: string): S {
     return open()
   } catch (error) {
     const { message } = serverError(error)
+    const own = message.includes('one active data directory')
     throw new Fatal({
-      code: 'analytics_locked',
+      code: own ? 'analytics_open' : 'analytics_locked',
       message: `The embedded ClickHouse cannot open ${path}: ${message}`,
-      hint: 'Another process has this folder open, or this process has another one: each process opens one, and each folder is open in one.',
+      hint: own
+        ? 'A process can open one folder: close the other one first.'
+        : 'Another process has it open: stop that one, talk to it, or choose another data folder.',
       cause: error,
     })
   }

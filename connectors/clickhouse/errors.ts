@@ -1,5 +1,5 @@
 import { RejectedRows } from '../../src/core/analytics.ts'
-import { errorCode, errorMessage, Fatal, InvalidInput, MillraceError, Retryable } from '../../src/core/errors.ts'
+import { errorMessage, Fatal, InvalidInput, MillraceError, Retryable } from '../../src/core/errors.ts'
 
 /** ClickHouse's own names of errors that the inserted values caused. */
 const badRows = new Set([
@@ -103,11 +103,6 @@ export function queryError(error: unknown): MillraceError {
   }
   if (type === 'QUERY_WAS_CANCELLED') return new InvalidInput({ code: 'query_cancelled', message, cause: error })
   return new InvalidInput({ code: 'query_failed', message, hint: type, cause: error })
-}
-
-/** Whether the client library itself gave up on the connection rather than ClickHouse answering. */
-export function isConnectionError(error: unknown): boolean {
-  return serverError(error).type === undefined || errorCode(error)?.startsWith('E') === true
 }
 
 function property(value: unknown, name: 'type'): string | undefined {

@@ -6,12 +6,13 @@ const readers = new Set(['SELECT', 'WITH', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN'
 /** Functions that reach beyond the tables: files, other servers, programs. */
 const outside = new Set(
   [
-    'arrowFlight azureBlobStorage bigquery catboostEvaluate cluster clusterAllReplicas deltaLake dictionary',
-    'executable file fileCluster gcs hdfs hive hudi iceberg icebergAzure icebergHDFS icebergLocal icebergS3 input jdbc',
+    'arrowFlight arrowStream azureBlobStorage bigquery catboostEvaluate cluster clusterAllReplicas deltaLake dictionary',
+    'eval executable file fileCluster filesystem gcs hasColumnInTable hdfs hive hudi iceberg icebergAzure icebergHDFS icebergLocal icebergS3 input jdbc',
     'mongodb mysql odbc oss cosn paimon postgresql prometheusQuery python redis remote remoteSecure s3 sqlite url ytsaurus',
   ].flatMap((names) => names.toLowerCase().split(' ')),
 )
-const outsidePattern = /^(azureblobstorage|deltalake|gcs|hdfs|hudi|iceberg|mysql|odbc|paimon|postgresql|s3|url)\w*$/
+const outsidePattern =
+  /^(ai_?(classify|embed|extract|generate|translate)|azureblobstorage|deltalake|gcs|hdfs|hudi|iceberg|mysql|odbc|paimon|postgresql|s3|url)\w*$/
 
 /**
  * A query that only reads, without the `;` that may stand at its end. This is the outer of two fences: the inner one is the

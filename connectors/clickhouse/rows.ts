@@ -17,7 +17,7 @@ export interface IndexedRow {
   readonly row: JsonObject
 }
 
-export interface Rows {
+interface Rows {
   readonly rows: readonly IndexedRow[]
   readonly rejections: readonly Rejection[]
 }

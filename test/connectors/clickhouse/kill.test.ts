@@ -31,6 +31,21 @@ test('killed in the midst of inserts and repeated: every row is there once', asy
   expect(most).toBe(Number(count) - 1)
 })
 
+test('a folder that another process has open is refused, and free once that is gone', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-chdb-lock-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const child = spawn(process.execPath, [script, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = new Promise((resolve) => child.once('exit', resolve))
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+  await expect(openAnalytics({ embedded: folder })).rejects.toMatchObject({ code: 'analytics_locked' })
+  child.kill('SIGKILL')
+  await exited
+  const analytics = await openAnalytics({ embedded: folder })
+  onTestFinished(() => analytics.close())
+  await expect(openAnalytics({ embedded: join(folder, 'other') })).rejects.toMatchObject({ code: 'analytics_open' })
+  expect((await analytics.tables()).map(({ name }) => name)).toEqual(['rows'])
+})
+
 /** The last block that was answered before the process was killed. */
 async function runAndKill(folder: string, from: number, lifeMs: number): Promise<number> {
   const child = spawn(process.execPath, [script, folder, String(from)], { stdio: ['ignore', 'pipe', 'inherit'] })
