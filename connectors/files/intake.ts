@@ -27,6 +27,8 @@ export class FilesIntake {
   /** Modification times and sizes of files in which there is nothing new for sure. */
   readonly #settled = new Map<string, string>()
   readonly #reported = new Set<string>()
+  /** What the globs have found in this life. */
+  readonly #meant = new Set<string>()
 
   constructor(selection: Selection, reader: FileReader, context: IntakeContext) {
     this.#selection = selection
@@ -76,6 +78,7 @@ export class FilesIntake {
 
   async #lookAtAll(): Promise<string[]> {
     const paths = await findPaths(this.#selection)
+    for (const path of paths) this.#meant.add(path)
     await this.#lookAt(paths)
     await this.#takeBack(new Set(paths))
     return paths
@@ -122,11 +125,15 @@ export class FilesIntake {
     await this.#appender.add([undecodable(path, Buffer.from(reason), reason)])
   }
 
-  /** What was read and is not there any more, or not meant any more. */
+  /**
+   * What was read and is not there any more, or was meant by other globs in an earlier life. That a folder could not be
+   * listed this time is no reason: a file that was found before and is still there stays.
+   */
   async #takeBack(present: ReadonlySet<string>): Promise<void> {
     for (const path of [...this.#known.keys()]) {
       if (present.has(path) || this.#context.signal.aborted) continue
-      if ((await look(this.#selection.folder, path)) !== 'unknown') await this.#forget(path)
+      const found = await look(this.#selection.folder, path)
+      if (found === 'absent' || (found !== 'unknown' && !this.#meant.has(path))) await this.#forget(path)
     }
     await this.#appender.flush()
   }
@@ -134,6 +141,7 @@ export class FilesIntake {
   async #forget(path: string): Promise<void> {
     if (!this.#known.delete(path)) return
     this.#settled.delete(path)
+    this.#meant.delete(path)
     await this.#appender.add(this.#reader.gone(path), { key: statePrefix + path, value: undefined })
   }
 }

@@ -1,7 +1,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
 
 /** The direct parts of a node, in the order they are written. */
-export function children(node: ASTNode): ASTNode[] {
+function children(node: ASTNode): ASTNode[] {
   switch (node.op) {
     case 'value':
     case 'id':
@@ -24,7 +24,7 @@ export function children(node: ASTNode): ASTNode[] {
 }
 
 /** The name that a macro such as `list.map(item, …)` binds within its arguments. */
-export function boundName(node: ASTNode): string | undefined {
+function boundName(node: ASTNode): string | undefined {
   if (node.op !== 'rcall') return undefined
   const [name, receiver, [first, ...more]] = node.args
   if (first?.op !== 'id' || more.length === 0) return undefined

@@ -2,7 +2,7 @@ import type { Event, Json } from '../core/event.ts'
 import type { LaneState } from '../core/state.ts'
 
 /** What has been seen of one batch's names, and before. */
-export interface Seen {
+interface Seen {
   /** Whether the event is the first of its name; it is remembered then. To be called in order. */
   admits(name: string, event: Event): boolean
 }
