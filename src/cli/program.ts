@@ -28,6 +28,8 @@ export function createProgram(cli: Cli): Command {
     .option('--verbose', 'print the stack of an error')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
+      writeOut: (text) => cli.terminal.print(text.trimEnd()),
+      writeErr: (text) => cli.terminal.note(text.trimEnd()),
       outputError: (text, write) => write(text.replace(/^error: /, `${cli.terminal.style('red', 'error:')} `)),
     })
     .exitOverride()

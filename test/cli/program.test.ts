@@ -1,27 +1,17 @@
 import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { createProgram } from '../../src/cli/program.ts'
+import { callCli } from '../support/call-cli.ts'
 import { recordingTerminal } from '../support/terminal.ts'
 
-const never = () => {
-  throw new Error('not interrupted in these tests')
-}
-
-function program(): { readonly program: Command; readonly out: string[]; readonly err: string[] } {
-  const out: string[] = []
-  const err: string[] = []
-  const created = createProgram({
-    terminal: recordingTerminal(),
-    environment: {},
-    folder: '/nowhere',
-    interruption: never,
-  })
-  // Output settings are copied to a subcommand when it is made.
-  for (const command of [created, ...descendants(created)]) {
-    command.configureOutput({ writeOut: (text) => out.push(text), writeErr: (text) => err.push(text) })
-  }
-  return { program: created, out, err }
-}
+const program = createProgram({
+  terminal: recordingTerminal(),
+  environment: {},
+  folder: '/nowhere',
+  interruption: () => {
+    throw new Error('not interrupted in these tests')
+  },
+})
 
 function descendants(command: Command): Command[] {
   return command.commands.flatMap((child) => [child, ...descendants(child)])
@@ -31,32 +21,28 @@ function pathOf(command: Command): string {
   return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim()
 }
 
-const commands = descendants(program().program).map(pathOf)
+const commands = descendants(program)
 
 test('has the commands that are documented', () => {
-  const top = commands.filter((path) => !path.includes(' '))
   const documented = 'run lint test publish tap search query topics pipelines dlq list init doctor schema'
-  expect(top).toEqual(documented.split(' '))
+  expect(program.commands.map((command) => command.name())).toEqual(documented.split(' '))
 })
 
 describe('help', () => {
-  test.each(['', ...commands])(
-    'of "%s" has an example that calls it, and a description of every option',
-    async (path) => {
-      const { program: created, out } = program()
-      const words = path.split(' ').filter((word) => word !== '')
-      await expect(created.parseAsync([...words, '--help'], { from: 'user' })).rejects.toMatchObject({ exitCode: 0 })
-      const help = out.join('')
-      // The default subcommand is called by the name of its group.
-      expect(help).toMatch(new RegExp(`\\$ .*millrace ${path.replace(/ list$/, '')}`))
-      const command = words.reduce<Command>(
-        (parent, name) => parent.commands.find((c) => c.name() === name) ?? parent,
-        created,
-      )
-      for (const option of command.options) expect(option.description, option.flags).not.toBe('')
+  test.each(['', ...commands.map(pathOf)])('of "%s" has an example that calls it', async (path) => {
+    const { code, stdout } = await callCli([...path.split(' ').filter((word) => word !== ''), '--help'], '/nowhere')
+    expect(code).toBe(0)
+    // The default subcommand is called by the name of its group.
+    expect(stdout).toMatch(new RegExp(`\\$ .*millrace ${path.replace(/ list$/, '')}`))
+  })
+
+  test('describes every command, option and argument', () => {
+    for (const command of commands) {
+      expect(command.description(), pathOf(command)).not.toBe('')
+      for (const { flags, description } of command.options) expect(description, flags).not.toBe('')
       for (const argument of command.registeredArguments) expect(argument.description, argument.name()).not.toBe('')
-    },
-  )
+    }
+  })
 })
 
 describe('wrong usage', () => {
@@ -71,23 +57,18 @@ describe('wrong usage', () => {
     [['search', 'tickets', 'x', '--filter', '{"a":'], 'Not valid JSON.'],
     [['search', 'tickets', 'x', '--filter', '{"a":{"$like":"x"}}'], 'Not a filter'],
     [['publish', 'tickets', '{}', '--key', 'customer'], 'Write a JSON pointer'],
+    [['publish', 'tickets', '{}', '--file', 'x'], 'not both'],
     [['query', 'SELECT 1', '--param', 'x'], 'Write name=value.'],
     [['query', 'SELECT 1', '--csv', '--json'], "option '--csv' cannot be used with option '--json'"],
+    [['query', 'SELECT', '1'], 'too many arguments'],
     [['run', '--port', 'http'], 'Give a whole number'],
     [['init', 'My Pipeline'], 'Use lower-case letters'],
-    [['query', 'SELECT', '1'], 'too many arguments'],
-  ])('%j is refused', async (args, message) => {
-    const { program: created, err } = program()
-    await expect(created.parseAsync(args, { from: 'user' })).rejects.toThrow()
-    expect(err.join('')).toContain(message)
-  })
-
-  test.each([
     [['topics', 'creat', 'x'], 'unknown command "creat", did you mean "create"?'],
     [['pipelines', 'stop', 'x'], 'unknown command "stop"'],
     [['dlq', 'shw', 'x'], 'unknown command "shw", did you mean "show"?'],
-  ])('%j is refused', async (args, message) => {
-    const created = program().program
-    await expect(created.parseAsync(args, { from: 'user' })).rejects.toMatchObject({ code: 'wrong_usage', message })
+  ])('%j ends with 2', async (args, message) => {
+    const { code, stderr } = await callCli(args, '/nowhere')
+    expect(stderr).toContain(message)
+    expect(code).toBe(2)
   })
 })

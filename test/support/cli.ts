@@ -55,19 +55,29 @@ export async function runCli(
 }
 
 /**
- * Starts a command that serves, such as `['run']`, on a free port unless told otherwise, and waits until it has printed
- * its address. Throws with what it printed if it ends before that.
+ * Starts a command that serves, such as `['run']`, on a free port unless told otherwise, and waits until it is
+ * ready: its pipelines run. Throws with what it printed if it ends before that.
  */
 export async function startCli(args: readonly string[], options: CliOptions): Promise<RunningCli> {
   const command = launch(args, options)
-  const ready = /https?:\/\/[^\s",/]+/
+  const deadline = Date.now() + startTimeoutMs
   try {
-    const [address] = await command.prints(ready, startTimeoutMs)
+    const [address] = await command.prints(/https?:\/\/[^\s",/]+/, startTimeoutMs)
+    while (!(await isReady(address))) {
+      if (Date.now() > deadline) throw new Error(`${address} does not become ready\n${command.stderr()}`)
+      await new Promise((resume) => setTimeout(resume, 20))
+    }
     return { ...command, address }
   } catch (error) {
     await command[Symbol.asyncDispose]()
     throw error
   }
+}
+
+async function isReady(address: string): Promise<boolean> {
+  const answer = await fetch(`${address}/readyz`)
+  await answer.body?.cancel()
+  return answer.ok
 }
 
 /** Starts a command that does not serve, such as `tap`. */

@@ -1,4 +1,5 @@
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { type Command, InvalidArgumentError } from 'commander'
@@ -47,7 +48,7 @@ export function addPublish(program: Command, cli: Cli): void {
       ),
     )
     .action(async (topic: string, events: string[], options: PublishOptions, command: Command) => {
-      const lines = eventLines(events, options.file)
+      const lines = eventLines(cli, events, options.file)
       await using target = await openTarget(command.optsWithGlobals(), cli)
       const positions = []
       let accepted = 0
@@ -70,27 +71,38 @@ function pointer(text: string): string {
   return text
 }
 
-function eventLines(events: readonly string[], file: string | undefined): AsyncIterable<Line> | Iterable<Line> {
+function eventLines(
+  cli: Cli,
+  events: readonly string[],
+  file: string | undefined,
+): AsyncIterable<Line> | Iterable<Line> {
   if (events.length > 0 && file !== undefined) throw new WrongUsage('give events or --file, not both')
   if (events.length > 0) {
     return events.map((text, index) => ({ json: oneJsonLine(text, `event ${index + 1}`), where: `event ${index + 1}` }))
   }
-  if (file !== undefined) return readLines(createReadStream(file), file)
+  if (file !== undefined) return fileLines(resolve(cli.folder, file), file)
   if (process.stdin.isTTY) {
     throw new WrongUsage('no events', 'give them as arguments, with --file, or pipe them in, one JSON value per line')
   }
   return readLines(process.stdin, 'standard input')
 }
 
+async function* fileLines(path: string, name: string): AsyncGenerator<Line> {
+  const handle = await open(path).catch((error: unknown) => {
+    throw unreadable(name, error)
+  })
+  yield* readLines(handle.createReadStream(), name)
+}
+
 async function* readLines(input: Readable, name: string): AsyncGenerator<Line> {
   let number = 0
-  // readline alone would swallow a file that cannot be opened.
+  // readline alone would swallow an error of its input.
   const failed = new Promise<never>((_, reject) => input.once('error', reject))
   failed.catch(() => {})
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]()
   for (;;) {
     const next = await Promise.race([lines.next(), failed]).catch((error: unknown) => {
-      throw new InvalidInput({ code: 'file_unreadable', message: `${name}: ${errorMessage(error)}` })
+      throw unreadable(name, error)
     })
     if (next.done) return
     number += 1
@@ -98,6 +110,10 @@ async function* readLines(input: Readable, name: string): AsyncGenerator<Line> {
     const where = `${name}, line ${number}`
     yield { json: oneJsonLine(next.value, where), where }
   }
+}
+
+function unreadable(name: string, error: unknown): InvalidInput {
+  return new InvalidInput({ code: 'file_unreadable', message: `${name} cannot be read: ${errorMessage(error)}` })
 }
 
 /** Checked here, where the line is known. Written anew only if it does not fit on one line. */

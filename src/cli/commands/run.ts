@@ -18,7 +18,7 @@ export function addRun(program: Command, cli: Cli): void {
     .argument('[files...]', 'pipeline files (default: those of the runtime)')
     .option('--port <port>', 'the port of the HTTP API; 0 takes a free one (default: 8080)', wholeNumber(0))
     .option('--host <host>', 'the address to listen on (default: 127.0.0.1)')
-    .option('--json', 'print JSON lines, the log included')
+    .option('--json', 'print JSON lines; the log, on the standard error, too')
     .addHelpText(
       'after',
       examples(
@@ -47,7 +47,7 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
   const { first, second } = cli.interruption()
   const millrace = await startMillrace({ runtime, specs, log })
-  if (json) terminal.json({ event: 'ready', address: millrace.address, pipelines: millrace.pipelines })
+  if (json) terminal.json({ event: 'listening', address: millrace.address, pipelines: millrace.pipelines })
   else printReady(terminal, millrace, specs)
 
   await Promise.race([aborted(first), millrace.ended])
@@ -59,7 +59,7 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
 
 function printReady(terminal: Terminal, { address, pipelines }: Millrace, specs: readonly PipelineSpec[]): void {
   const dim = (text: string) => terminal.style('dim', text)
-  terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)} is ready`)
+  terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)}`)
   terminal.print()
   terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
   terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
