@@ -40,10 +40,7 @@ export class FolderWatch {
 
   /** What has changed since the last call; waits for it, at most so many milliseconds or until the signal fires. */
   async next(milliseconds: number, signal: AbortSignal): Promise<Changes> {
-    if (!this.#hasNews()) {
-      const timeout = AbortSignal.timeout(Math.max(1, Math.round(milliseconds)))
-      await this.#woken(AbortSignal.any([signal, timeout]))
-    }
+    if (!this.#hasNews()) await this.#woken(milliseconds, signal)
     if (this.#hasNews()) await sleep(gather, undefined, { signal }).catch(() => undefined)
     const changes = { paths: this.#paths, unknown: this.#unknown }
     this.#paths = new Set()
@@ -59,11 +56,18 @@ export class FolderWatch {
     return this.#unknown || this.#paths.size > 0
   }
 
-  #woken(signal: AbortSignal): Promise<void> {
+  #woken(milliseconds: number, signal: AbortSignal): Promise<void> {
     return new Promise((done) => {
-      this.#wake = done
-      if (signal.aborted) done()
-      else signal.addEventListener('abort', () => done(), { once: true })
+      const end = () => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        this.#wake = () => undefined
+        done()
+      }
+      const timer = setTimeout(end, milliseconds)
+      signal.addEventListener('abort', end, { once: true })
+      this.#wake = end
+      if (signal.aborted) end()
     })
   }
 
