@@ -10,7 +10,10 @@ const globs = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
 const formats = ['whole', 'lines', 'ndjson', 'csv'] as const
 
 const options = z.strictObject({
-  path: globs.describe('Which files: a glob such as docs/**/*.md, or several; relative to the working directory.'),
+  path: globs.describe(
+    'Which files: a glob such as docs/**/*.md, or several; relative to the working directory. ' +
+      'Names that begin with a dot are meant only where the glob has the dot.',
+  ),
   ignore: globs.optional().describe('Globs for files and folders that are left out. Folders named .git always are.'),
   format: z
     .enum(formats)

@@ -52,7 +52,7 @@ const kinds = {
     .describe('A number within the bounds: whole if both are and no decimals are asked for, else with 2 decimals.'),
   join: z
     .strictObject({ join: inner, with: z.string().optional() })
-    .describe('The items of a list as one text, with a space or the text given between them.'),
+    .describe('The items of a list as one text, with a space or the text given between them. Empty ones are left out.'),
   repeat: z
     .strictObject({ repeat: inner, times: z.union([whole, range]) })
     .describe('A list of so many items, each made anew.'),
@@ -148,7 +148,7 @@ function between([low, high]: Range, decimals: number | undefined): Make {
 function join(make: Make, separator: string): Make {
   return (random, index) => {
     const made = make(random, index)
-    return Array.isArray(made) ? made.join(separator) : String(made)
+    return Array.isArray(made) ? made.filter((item) => item !== '').join(separator) : String(made)
   }
 }
 

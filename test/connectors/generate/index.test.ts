@@ -21,7 +21,7 @@ const everything = {
     whole: { between: [1, 3] },
     fraction: { between: [0.5, 1] },
     decimals: { between: [0, 1], decimals: 1 },
-    text: { join: ['n', { between: [10, 99] }], with: '-' },
+    text: { join: ['n', '', { between: [10, 99] }], with: '-' },
     list: { repeat: { between: [1, 2] }, times: [0, 2] },
     merged: { merge: [{ p: 1, q: 1 }, { oneOf: [{ q: 2 }] }] },
     fixed: [1, true, null, 'text'],
