@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
@@ -26,9 +26,14 @@ interface LockFile extends ProcessIdentity {
   readonly token: string
   readonly address?: string | undefined
   readonly started: string
+  readonly beatMs: number
 }
 
 const fileName = 'millrace.lock'
+/** How often a holder touches its lock, for those who cannot see its pid: processes of other containers. */
+const beatMs = 5000
+/** A holder of another container is dead after so many beats left out. */
+const beatsMissed = 3
 /** How long to leave another process that replaces a stale lock at it. */
 const claimPauseMs = 5
 /**
@@ -38,7 +43,13 @@ const claimPauseMs = 5
  */
 export async function lockData(folder: string, { address }: { readonly address?: string } = {}): Promise<Lock> {
   const path = join(folder, fileName)
-  const content: LockFile = { ...thisProcess(), address, started: new Date().toISOString(), token: randomUUID() }
+  const content: LockFile = {
+    ...thisProcess(),
+    address,
+    started: new Date().toISOString(),
+    token: randomUUID(),
+    beatMs,
+  }
   try {
     await mkdir(folder, { recursive: true })
     const holder = await acquire(path, content)
@@ -53,18 +64,26 @@ export async function lockData(folder: string, { address }: { readonly address?:
 export async function readLock(folder: string): Promise<LockInfo | undefined> {
   const holder = (await readLockFile(join(folder, fileName)))?.holder
   if (!holder || liveness(holder) === 'dead') return undefined
+  if (liveness(holder) === 'unknown' && (await silentFor(join(folder, fileName))) > holder.beatMs * beatsMissed)
+    return undefined
   return { pid: holder.pid, address: holder.address, started: holder.started }
 }
 
 function held(path: string, first: LockFile): Lock {
   let content = first
   const isOurs = async () => (await readLockFile(path))?.holder?.token === first.token
+  const beat = setInterval(() => {
+    const now = new Date()
+    // A lock that cannot be touched is only ever missed by other containers.
+    utimes(path, now, now).catch(() => {})
+  }, beatMs).unref()
   return {
     update: async (changes) => {
       content = { ...content, ...changes }
       if (await isOurs()) await replace(path, content)
     },
     release: async () => {
+      clearInterval(beat)
       if (await isOurs()) await rm(path, { force: true })
     },
   }
@@ -80,7 +99,7 @@ async function acquire(path: string, content: LockFile): Promise<LockFile | unde
     if (await create(path, content)) return undefined
     const stale = await readLockFile(path)
     if (stale === undefined) continue
-    if (stale.holder && liveness(stale.holder) !== 'dead') return stale.holder
+    if (stale.holder && (await isAlive(path, stale.holder))) return stale.holder
     const claim = `${path}.${stale.digest}`
     if (await acquire(claim, content)) {
       await sleep(claimPauseMs)
@@ -93,6 +112,26 @@ async function acquire(path: string, content: LockFile): Promise<LockFile | unde
     } finally {
       await rm(claim, { force: true })
     }
+  }
+}
+
+/** Waits for a sign of life from a holder whose pid cannot be seen. */
+async function isAlive(path: string, holder: LockFile): Promise<boolean> {
+  if (liveness(holder) !== 'unknown') return liveness(holder) === 'alive'
+  const before = await silentFor(path)
+  for (let silent = before; silent <= holder.beatMs * beatsMissed; silent = await silentFor(path)) {
+    if (silent < before) return true
+    await sleep(holder.beatMs / 5)
+  }
+  return false
+}
+
+/** Milliseconds since the lock was touched. */
+async function silentFor(path: string): Promise<number> {
+  try {
+    return Date.now() - (await stat(path)).mtimeMs
+  } catch {
+    return Number.POSITIVE_INFINITY
   }
 }
 
@@ -153,7 +192,9 @@ function isLockFile(value: unknown): value is LockFile {
     'token' in value &&
     typeof value.token === 'string' &&
     'started' in value &&
-    typeof value.started === 'string'
+    typeof value.started === 'string' &&
+    'beatMs' in value &&
+    typeof value.beatMs === 'number'
   )
 }
 

@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { type FileHandle, mkdir, open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
 import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
@@ -91,8 +91,10 @@ export async function openStore(folder: string, name: string): Promise<Store> {
   try {
     await mkdir(folder, { recursive: true })
     checkSpace(folder, 0, 'essential')
+    const path = join(folder, `${name}.mdb`)
+    await checkFormat(path)
     const root = open<Buffer, Buffer>({
-      path: join(folder, `${name}.mdb`),
+      path,
       encoding: 'binary',
       keyEncoding: 'binary',
       maxDbs: 16,
@@ -104,6 +106,32 @@ export async function openStore(folder: string, name: string): Promise<Store> {
     return new Store(root, folder)
   } catch (error) {
     throw explain(error, folder)
+  }
+}
+
+/** MDB_MAGIC, and where it stands in the first page: after the page's header. */
+const magic = 0xbeefc0de
+const magicAt = 24
+
+/** Asked before LMDB is, because LMDB crashes on a file that is none of its own. */
+async function checkFormat(path: string): Promise<void> {
+  let file: FileHandle
+  try {
+    file = await openFile(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return
+    throw error
+  }
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(magicAt + 4), 0)
+    if (bytesRead === 0 || (bytesRead === buffer.length && buffer.readUInt32LE(magicAt) === magic)) return
+    throw new Fatal({
+      code: 'data_unusable',
+      message: `${path} is damaged: it is not a file of the embedded log`,
+      hint: 'put back a copy of it, or move it away to begin with an empty log',
+    })
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { lockData, readLock } from '../../../connectors/embedded-log/lock.ts'
 import { thisProcess } from '../../../connectors/embedded-log/process.ts'
@@ -17,7 +18,10 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 const leftBy = (changes: object) =>
-  writeFile(path, JSON.stringify({ ...thisProcess(), token: 't', started: '2026-01-01T00:00:00.000Z', ...changes }))
+  writeFile(
+    path,
+    JSON.stringify({ ...thisProcess(), token: 't', started: '2026-01-01T00:00:00.000Z', beatMs: 5000, ...changes }),
+  )
 
 test('a folder has one process at a time, and the other one hears who it is', async () => {
   const lock = await lockData(folder)
@@ -61,9 +65,16 @@ test.runIf(thisProcess().began !== null)('a pid that was given to another proces
   await (await lockData(folder)).release()
 })
 
-test('the lock of a process that cannot be seen from here is kept', async () => {
-  await leftBy({ pid: 999_999_999, host: 'elsewhere' })
+test('a process whose pid cannot be seen holds its lock for as long as it touches it', async () => {
+  await leftBy({ pid: 999_999_999, host: 'elsewhere', beatMs: 50 })
+  const beat = setInterval(() => utimes(path, new Date(), new Date()).catch(() => {}), 20)
+  await sleep(60)
   await expect(lockData(folder)).rejects.toMatchObject({ code: 'data_in_use', hint: expect.stringContaining(path) })
+  expect(await readLock(folder)).toMatchObject({ pid: 999_999_999 })
+  clearInterval(beat)
+  const lock = await lockData(folder)
+  expect(await readLock(folder)).toMatchObject({ pid: process.pid })
+  await lock.release()
 })
 
 test.each(['', '{"pid":', '{"pid":"x"}', 'null'])('a damaged lock file is taken over: %j', async (content) => {
