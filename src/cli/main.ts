@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import type { Interruption } from './cli.ts'
 import { reportFailure } from './failure.ts'
 import { createProgram } from './program.ts'
