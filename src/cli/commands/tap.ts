@@ -78,15 +78,25 @@ async function follow(
   if (topic === undefined) await warnIfUnknown(target, name, terminal)
   // The body of an answer that never crossed a network does not know the request's signal.
   const stream = body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), { signal })
-  for await (const { type, data } of serverSentEvents(stream)) {
+  for await (const { type, data } of untilEnded(serverSentEvents(stream), target.where)) {
     const json: unknown = JSON.parse(data)
     if (options.json && type === 'message') terminal.json(json)
     else if (topic !== undefined) printTopicEvent(terminal, json)
     else if (type === 'gap') printGap(terminal, json)
     else if (type === 'message') printLiveEvent(terminal, json)
   }
-  const message = `${target.where} has ended the stream`
-  throw new MillraceError({ code: 'stream_ended', message, hint: 'was it stopped? tap again to go on' })
+}
+
+/** A stream has no end of its own: whether the server closes it or the connection breaks, that is an error. */
+async function* untilEnded<T>(events: AsyncIterable<T>, where: string): AsyncGenerator<T> {
+  let cause: unknown
+  try {
+    yield* events
+  } catch (error) {
+    cause = error
+  }
+  const message = `${where} has ended the stream`
+  throw new MillraceError({ code: 'stream_ended', message, hint: 'is it still running? tap again to go on', cause })
 }
 
 /** The stream of a topic, or undefined when there is none of that name. */
