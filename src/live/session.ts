@@ -4,12 +4,18 @@ import type { Encoding } from './encoding.ts'
 import { type Hub, tooManySubscriptions } from './hub.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
-import { type ClientMessage, closeCodes, type ServerMessage, type SubscribeOptions } from './protocol.ts'
+import {
+  type ClientMessage,
+  closeCodes,
+  type JsonValue,
+  type ServerMessage,
+  type SubscribeOptions,
+} from './protocol.ts'
 import { clientMessage, firstProblem } from './schemas.ts'
 import { type LiveObserver, Sender, type Transport } from './sender.ts'
 import type { Subscription } from './subscription.ts'
 
-export type Publish = (topic: string, events: readonly unknown[], key: string | undefined) => Promise<Position[]>
+export type Publish = (topic: string, events: readonly JsonValue[], key: string | undefined) => Promise<Position[]>
 
 export interface SessionContext {
   readonly hub: Hub

@@ -6,6 +6,7 @@ import { embeddingRoutes } from './embeddings.ts'
 import { eventRoutes } from './events.ts'
 import { guard } from './guard.ts'
 import { liveRoutes } from './live.ts'
+import { boundedLoad } from './load.ts'
 import { openApi } from './openapi.ts'
 import { pipelineRoutes } from './pipelines.ts'
 import { probeRoutes } from './probes.ts'
@@ -38,6 +39,8 @@ export function createApp(context: ServerContext): Hono {
     const labels = { method: c.req.method, route: c.req.routePath, status: String(c.res.status) }
     context.metrics.httpSeconds.observe(labels, (performance.now() - started) / 1000)
   })
+
+  app.use('/v1/*', boundedLoad(context.limits.bodyBytes, context.limits.inFlightBytes))
 
   const routes = new Routes(app)
   for (const add of [

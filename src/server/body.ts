@@ -15,8 +15,13 @@ export async function readBytes(c: Context, limit: number): Promise<Uint8Array> 
       message: `The body is encoded as "${encoding}". Send it as it is, without Content-Encoding.`,
     })
   }
-  const declared = Number(c.req.header('content-length') ?? 0)
-  if (declared > limit) throw tooLarge(limit, declared)
+  const length = c.req.header('content-length')
+  if (length !== undefined) {
+    const declared = Number(length)
+    if (!(declared <= limit)) throw tooLarge(limit, declared)
+    // No more than was declared comes, and it is read in one piece.
+    return new Uint8Array(await c.req.arrayBuffer())
+  }
   const stream = c.req.raw.body
   if (!stream) return new Uint8Array(0)
   const chunks: Uint8Array[] = []
@@ -62,7 +67,7 @@ export function readQuery<T>(c: Context, schema: z.ZodType<T>): T {
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, part: 'body' | 'query'): T {
-  const result = schema.safeParse(value)
+  const result = safeParse(schema, value)
   if (result.success) return result.data
   const errors = result.error.issues.map(({ path, message }) => ({
     pointer: path.map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
@@ -75,6 +80,15 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, part: 'body' | 'query'
     { code: `invalid_${part}`, message: `The request's ${part} is wrong${where}: ${first?.message ?? 'invalid'}.` },
     errors,
   )
+}
+
+function safeParse<T>(schema: z.ZodType<T>, value: unknown) {
+  try {
+    return schema.safeParse(value)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new InvalidRequest(400, { code: 'too_deep', message: 'The body is nested too deeply.' })
+  }
 }
 
 function tooLarge(limit: number, declared?: number): InvalidRequest {

@@ -14,9 +14,11 @@ export interface Readiness {
 export interface ServerLimits {
   /** Of a request's body. */
   readonly bodyBytes: number
+  /** Of all bodies that are being worked on at the same time. */
+  readonly inFlightBytes: number
 }
 
-export const defaultServerLimits: ServerLimits = { bodyBytes: 10_000_000 }
+export const defaultServerLimits: ServerLimits = { bodyBytes: 10_000_000, inFlightBytes: 100_000_000 }
 
 /** What the HTTP API works on. Made by the composition root. */
 export interface ServerContext {

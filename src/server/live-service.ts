@@ -1,5 +1,4 @@
 import { timingSafeEqual } from 'hono/utils/buffer'
-import { z } from 'zod'
 import type { Expressions } from '../core/expression.ts'
 import type { Services } from '../core/services.ts'
 import { Live, type LiveLimits, type LiveObserver } from '../live/index.ts'
@@ -15,8 +14,6 @@ export interface LiveServiceOptions {
   readonly limits?: Partial<LiveLimits> | undefined
 }
 
-const json = z.json()
-
 /** The live sessions of a process, on its services. */
 export function createLive({ services, expressions, auth, metrics, log, limits }: LiveServiceOptions): Live {
   return new Live({
@@ -29,7 +26,7 @@ export function createLive({ services, expressions, auth, metrics, log, limits }
     authenticate:
       auth && (async (token) => ((await timingSafeEqual(token, auth.token)) ? { expires: null } : undefined)),
     publish: (topic, events, key) => {
-      const given = events.map((value) => ({ value: json.parse(value) }))
+      const given = events.map((value) => ({ value }))
       return publish(services, topic, given, key)
     },
   })

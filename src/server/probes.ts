@@ -29,14 +29,15 @@ export function probeRoutes(routes: Routes, { ready, version, metrics }: ServerC
       method: 'get',
       path: '/readyz',
       tag: 'Operation',
-      summary: 'Whether everything runs',
+      summary: 'Whether requests can be served',
       answers: {
         200: {
-          description: 'It does.',
+          description:
+            'They can. `reasons` names the pipelines that have failed, which does not keep the others from running.',
           content: { 'application/json': { schema: readiness, example: { ready: true, reasons: [] } } },
         },
         503: {
-          description: 'Not yet, or not any more; `reasons` says why.',
+          description: 'Not yet; `reasons` says why.',
           content: {
             'application/json': { schema: readiness, example: { ready: false, reasons: ['the model is loading'] } },
           },

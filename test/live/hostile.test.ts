@@ -35,6 +35,15 @@ describe('frames that are no messages', () => {
     expect(await socket.whenClosed()).toMatchObject({ code: closeCodes.badFrames })
   })
 
+  test('events nested deeper than can be written are refused', async () => {
+    const harness = await server()
+    await harness.log.ensureTopic('t')
+    const socket = await connect(harness)
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
+    socket.raw.send(`{"id":3,"type":"publish","topic":"t","events":[${deep}]}`)
+    expect(await socket.reply(3)).toMatchObject({ type: 'error', code: 'invalid_events' })
+  })
+
   test('binary frames', async () => {
     const socket = await connect(await server())
     socket.raw.send(Buffer.from('{"id":1,"type":"subscribe","channel":"c"}'))

@@ -80,6 +80,12 @@ describe('search', () => {
     expect(answer.text).toContain(said)
   })
 
+  test('a filter nested deeper than can be checked', async () => {
+    const deep = `{"text":"a","filter":${'{"$and":['.repeat(20_000)}${']}'.repeat(20_000)}}`
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: deep }
+    expect(await get('/v1/collections/tickets/search', init)).toMatchObject({ status: 400 })
+  })
+
   test('an unknown collection, and one of another model', async () => {
     expect(await get('/v1/collections/ticket/search', json({ text: 'a' }))).toMatchObject({
       status: 404,

@@ -20,6 +20,7 @@ import {
   listen,
   type Readiness,
   type ServerContext,
+  type ServerLimits,
 } from '../../src/server/index.ts'
 import { createMetrics, type LogFields, type Metrics } from '../../src/telemetry/index.ts'
 import { FakeEmbedder, FakePipelines, FakeVectors } from './fakes.ts'
@@ -33,6 +34,7 @@ export interface HarnessOptions {
   /** File name and text. */
   readonly schemas?: Readonly<Record<string, string>>
   readonly drainMs?: number
+  readonly limits?: ServerLimits
 }
 
 /** A server on a free port, over real logs and fakes of what is not this part's. */
@@ -92,7 +94,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
       log: quiet,
       ready: options.ready ?? (() => ({ ready: true, reasons: [] })),
       version: '0.1.0',
-      limits: defaultServerLimits,
+      limits: options.limits ?? defaultServerLimits,
       dashboard: folderFiles(join(folder, 'dashboard')),
     }
     const app = createApp(context)

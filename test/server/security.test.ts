@@ -166,6 +166,23 @@ describe('too much', () => {
   })
 })
 
+test('many large requests at once do not fill the memory together', async () => {
+  await using server = await startServer({ limits: { bodyBytes: 1_000_000, inFlightBytes: 2_000_000 } })
+  await server.fetch('/v1/topics', json({ name: 'tickets' }))
+  const port = Number(new URL(server.address).port)
+  const head = 'POST /v1/topics/tickets/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n['
+  const held = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  for (const socket of held) socket.write(head)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const post = () => server.fetch('/v1/topics/tickets/events', json(['x'.repeat(900_000)]))
+  const refused = await post()
+  expect(refused.status).toBe(503)
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect(await refused.json()).toMatchObject({ code: 'overloaded' })
+  for (const socket of held) socket.destroy()
+  await expect.poll(async () => (await post()).status).toBe(200)
+})
+
 test('which names are this machine', () => {
   for (const name of ['localhost', '127.0.0.1', '127.8.9.1', '::1', '[::1]']) expect(isLoopback(name), name).toBe(true)
   for (const name of ['0.0.0.0', '::', '10.0.0.1', 'localhost.', '127.0.0.1.nip.io', ''])

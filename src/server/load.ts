@@ -1,0 +1,26 @@
+import type { MiddlewareHandler } from 'hono'
+import { Retryable } from '../core/errors.ts'
+
+/**
+ * Bounds the bytes of all bodies that are being worked on at the same time, so that many large requests cannot fill the
+ * memory together. A body of unknown length counts as the largest that is allowed. Throws `Retryable` (`overloaded`).
+ */
+export function boundedLoad(bodyBytes: number, totalBytes: number): MiddlewareHandler {
+  let taken = 0
+  return async (c, next) => {
+    const length = c.req.header('content-length')
+    const size = c.req.raw.body === null ? 0 : Math.min(length === undefined ? bodyBytes : Number(length), bodyBytes)
+    if (taken > 0 && taken + size > totalBytes) {
+      throw new Retryable({
+        code: 'overloaded',
+        message: 'The server works on as much as it can hold. Try again soon.',
+      })
+    }
+    taken += size
+    try {
+      await next()
+    } finally {
+      taken -= size
+    }
+  }
+}
