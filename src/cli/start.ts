@@ -65,8 +65,9 @@ export async function startMillrace({ runtime, specs, log }: StartOptions): Prom
       metrics,
       log,
       ready: () => {
-        const reasons = supervisor.starting().map((name) => `pipeline ${name} is starting`)
-        return { ready: reasons.length === 0, reasons }
+        const starting = supervisor.starting().map((name) => `pipeline ${name} is starting`)
+        // A pipeline that has failed is no reason to keep requests from the others.
+        return { ready: starting.length === 0, reasons: [...starting, ...supervisor.failures()] }
       },
       version: packageVersion(),
       limits: defaultServerLimits,

@@ -42,8 +42,8 @@ const poolingSchema = z.object({ pooling_mode_cls_token: z.boolean().optional() 
 /**
  * Reads the description of a model folder in the layout of sentence-transformers' ONNX exports: `config.json`,
  * `tokenizer.json`, `tokenizer_config.json`, the weights under `onnx/`, and where they exist `sentence_bert_config.json`,
- * `1_Pooling/config.json` and `SHA256SUMS`. The large files' checksums are verified by whoever loads them.
- * Throws `Fatal` (`model_unusable`).
+ * `1_Pooling/config.json` and `SHA256SUMS`, to which every file is compared. Whoever loads a file compares it once more,
+ * for it may have changed meanwhile. Throws `Fatal` (`model_unusable`).
  */
 export async function readModel(folder: string): Promise<Model> {
   const sums = await readChecksums(folder)
@@ -104,10 +104,13 @@ async function findWeights(folder: string): Promise<string> {
   throw unusable(`the model folder ${folder} has no weights: expected one of ${weightFiles.join(', ')}.`)
 }
 
-/** The checksum comes from SHA256SUMS, or is taken from the file itself when the model brings none. */
+/** A model that brings no checksum of the file is taken as it is. */
 async function modelFile(folder: string, name: string, sums: ReadonlyMap<string, string>): Promise<ModelFile> {
   const path = join(folder, name)
-  return { path, sha256: sums.get(name) ?? (await hashFile(path)) }
+  const actual = await hashFile(path)
+  const file = { path, sha256: sums.get(name) ?? actual }
+  if (actual !== file.sha256) throw checksumMismatch(file, actual)
+  return file
 }
 
 async function hashFile(path: string): Promise<string> {

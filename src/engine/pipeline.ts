@@ -69,6 +69,11 @@ export class Pipeline {
     return this.#state
   }
 
+  /** Why it is degraded or has failed. */
+  get reason(): string | undefined {
+    return this.#reason ?? this.#meter.degraded
+  }
+
   /** Runs until it is stopped, fails or has nothing more to come. Never throws: `status` tells how it went. */
   start(): void {
     this.#running ??= this.#supervise()
@@ -108,7 +113,7 @@ export class Pipeline {
       name,
       text,
       state: this.state,
-      reason: this.#reason ?? this.#meter.degraded,
+      reason: this.reason,
       source: source.kind === 'topics' ? source.topics : [source.use.name],
       sinks: sinks.map(({ component }) => component),
       lanes,
@@ -152,13 +157,15 @@ export class Pipeline {
     const stop = AbortSignal.any([this.#stop.signal, failed.signal])
     const abort = AbortSignal.any([this.#abort.signal, failed.signal])
     const work: Promise<void>[] = []
-    const guard = (promise: Promise<void>) =>
-      work.push(
-        promise.catch((error: unknown) => {
-          failed.abort(error)
-          throw error
-        }),
-      )
+    const guard = (promise: Promise<void>) => {
+      const guarded = promise.catch((error: unknown) => {
+        failed.abort(error)
+        throw error
+      })
+      // The failure is thrown once all have ended; until then it must not count as unhandled.
+      guarded.catch(() => {})
+      work.push(guarded)
+    }
     try {
       if (built.intake) guard(this.#runIntake(built.intake, stop))
       this.#state = 'running'

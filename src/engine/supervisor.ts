@@ -33,6 +33,12 @@ export class Supervisor implements PipelineControl {
     return [...this.#pipelines.values()].filter(({ state }) => state === 'starting').map(({ spec }) => spec.name)
   }
 
+  /** Why pipelines have stopped for good. */
+  failures(): string[] {
+    const failed = [...this.#pipelines.values()].filter(({ state }) => state === 'failed')
+    return failed.map(({ spec, reason }) => `pipeline ${spec.name} has failed: ${reason}`)
+  }
+
   list(): Promise<PipelineStatus[]> {
     return Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.status()))
   }

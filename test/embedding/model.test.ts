@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { Fatal } from '../../src/core/errors.ts'
 import { createEmbedder } from '../../src/embedding/embedder.ts'
 import { readModel } from '../../src/embedding/model.ts'
+import { ModelSession } from '../../src/embedding/session.ts'
 import { modelFolder, openEmbedder, temporaryFolder } from './support.ts'
 
 async function copyOfModel(): Promise<string> {
@@ -19,7 +20,7 @@ async function damage(path: string): Promise<void> {
 }
 
 it.each(['onnx/model_quantized.onnx', 'tokenizer.json'])(
-  'a damaged %s stops the embedder, with both checksums',
+  'a damaged %s is found at once, with both checksums',
   async (name) => {
     const folder = await copyOfModel()
     const sums = await readFile(join(folder, 'SHA256SUMS'), 'utf8')
@@ -28,8 +29,7 @@ it.each(['onnx/model_quantized.onnx', 'tokenizer.json'])(
       .find((line) => line.endsWith(name))
       ?.slice(0, 64)
     await damage(join(folder, name))
-    const embedder = await openEmbedder({ model: folder, workers: 2 })
-    const failure: unknown = await embedder.embed(['a text']).catch((error: unknown) => error)
+    const failure: unknown = await createEmbedder({ model: folder }).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(Fatal)
     expect(failure).toMatchObject({ code: 'model_unusable' })
     const message = failure instanceof Error ? failure.message : ''
@@ -37,9 +37,15 @@ it.each(['onnx/model_quantized.onnx', 'tokenizer.json'])(
     expect(message).toContain(`expected ${expected}`)
     expect(message).toMatch(/its SHA-256 is [0-9a-f]{64}/)
     expect(message).toContain('Restore the file')
-    await expect(embedder.countTokens(['a text'])).rejects.toBe(failure)
   },
 )
+
+it('a file that is damaged after it was looked at stops the embedder', async () => {
+  const folder = await copyOfModel()
+  const model = await readModel(folder)
+  await damage(model.weights.path)
+  await expect(ModelSession.load(model)).rejects.toThrow(/model_quantized\.onnx is corrupt/)
+})
 
 it('a damaged configuration is found at once', async () => {
   const folder = await copyOfModel()
