@@ -1,3 +1,5 @@
+import { heartbeatMs } from './protocol.ts'
+
 /** What one process gives to live clients. */
 export interface LiveLimits {
   readonly sessions: number
@@ -29,5 +31,5 @@ export const defaultLiveLimits: LiveLimits = {
   badFrames: 10,
   stalledMs: 30_000,
   authenticateMs: 10_000,
-  heartbeatMs: 20_000,
+  heartbeatMs,
 }
