@@ -198,13 +198,15 @@ export class GroupMember implements LocalMember {
   }
 
   /**
-   * Others may claim the partitions at once. Until one of them does, the lanes can still commit, so a pipeline that is
-   * stopped finishes what it has in hand.
+   * Others may claim the partitions at once. Until one of them does, the lanes can still commit for the time of a lease,
+   * so a pipeline that is stopped finishes what it has in hand.
    */
   async #leave(): Promise<void> {
     const { store, groups } = this.#parts
     try {
       await store.writeEssential(() => groups.removeMember(this.#group, this.id))
+      this.#renewedAt = performance.now()
+      this.#renewedClock = Date.now()
     } catch (error) {
       // The lease runs out by itself.
       if (!(error instanceof MillraceError)) throw error

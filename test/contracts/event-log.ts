@@ -294,6 +294,23 @@ export function eventLogContract(
         await second.holds(5)
       })
 
+      test('lets a member that left finish what it has in hand, until another one has the partition', async () => {
+        const [topic, group] = [await topicOf(), `g-${randomUUID()}`]
+        await append(topic, 'a', 'b')
+        const first = join({ topics: [topic], group })
+        const lane = await first.lane()
+        await first.leave()
+        lane.assertOwned()
+        await lane.commit({ from: 1, ends: [2] }, [{ key: 'seen', value: 1 }])
+        const second = await join({ topics: [topic], group }).lane()
+        expect(second.committed).toEqual({ from: 1, ends: [2] })
+        await expect(lane.commit({ from: 2, ends: [] }, [{ key: 'seen', value: 2 }])).rejects.toBeInstanceOf(Fenced)
+        expect(lane.revoked.aborted).toBe(true)
+        expect(() => lane.assertOwned()).toThrow(Fenced)
+        await second.commit({ from: 2, ends: [] })
+        expect(await second.state.get(['seen'])).toEqual([1])
+      })
+
       test('finds new partitions of a topic', async () => {
         const topic = await topicOf(1)
         const member = join({ topics: [topic] })
