@@ -1,10 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
-import { packageRoot } from '../../src/cli/package.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import { callCli } from '../support/call-cli.ts'
+import { descendants, pathOf } from '../support/commands.ts'
 import { recordingTerminal } from '../support/terminal.ts'
 
 const program = createProgram({
@@ -15,14 +12,6 @@ const program = createProgram({
     throw new Error('not interrupted in these tests')
   },
 })
-
-function descendants(command: Command): Command[] {
-  return command.commands.flatMap((child) => [child, ...descendants(child)])
-}
-
-function pathOf(command: Command): string {
-  return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim()
-}
 
 const commands = descendants(program)
 
@@ -73,32 +62,5 @@ describe('wrong usage', () => {
     const { code, stderr } = await callCli(args, '/nowhere')
     expect(stderr).toContain(message)
     expect(code).toBe(2)
-  })
-})
-
-describe('the documents', () => {
-  const documents = ['README.md', 'docs/cli.md'].filter((file) => existsSync(join(packageRoot(), file)))
-  const calls = documents.flatMap((file) => {
-    const blocks = [...readFileSync(join(packageRoot(), file), 'utf8').matchAll(/^```[a-z]*\n(.*?)^```/gms)]
-    const lines = blocks.flatMap(([, block = '']) => block.split('\n'))
-    return lines.flatMap((line) => /(?:^|[\s|])(?:npx )?millrace ([a-z].*)$/.exec(line)?.[1] ?? [])
-  })
-
-  test.each(calls)('call what there is: millrace %s', (call) => {
-    const words = call.replaceAll(/'[^']*'|"[^"]*"/g, 'TEXT').split(/\s+/)
-    let command: Command = program
-    for (const word of words) command = command.commands.find((child) => child.name() === word) ?? command
-    expect(command).not.toBe(program)
-    const known = [...command.options, ...program.options].flatMap(({ long, short }) => [long, short])
-    for (const word of words) if (/^--?[a-z]/.test(word)) expect(known).toContain(word.replace(/=.*$/, ''))
-  })
-
-  test('docs/cli.md names every command and every option', () => {
-    const text = readFileSync(join(packageRoot(), 'docs/cli.md'), 'utf8')
-    expect(calls.length).toBeGreaterThan(20)
-    for (const command of commands) {
-      if (command.commands.length === 0) expect(text).toContain(command.name())
-      for (const { long } of command.options) expect(text, pathOf(command)).toContain(long)
-    }
   })
 })
