@@ -1,0 +1,49 @@
+import type { ComponentChildren } from 'preact'
+import type { JsonValue } from '../../client/index.ts'
+import { factsOf } from '../facts.ts'
+import { formatTime } from '../format.ts'
+import { JsonView } from './json-view.tsx'
+import { Score } from './score.tsx'
+
+interface Props {
+  /** Milliseconds since the Unix epoch. */
+  readonly time: number
+  readonly value: JsonValue
+  readonly score?: number | undefined
+  /** Where it stands, such as `support.tickets/0/41`. */
+  readonly place: string
+  readonly fresh?: boolean
+  readonly onToggle?: (open: boolean) => void
+  readonly children?: ComponentChildren
+}
+
+/** An event in one line, that opens to all of it. */
+export function EventRow({ time, value, score, place, fresh = false, onToggle, children }: Props) {
+  const { title, text, short } = factsOf(value)
+  return (
+    <details class={fresh ? 'event fresh' : 'event'} onToggle={({ currentTarget }) => onToggle?.(currentTarget.open)}>
+      <summary>
+        <time dateTime={new Date(time).toISOString()}>{formatTime(time)}</time>
+        {score !== undefined && <Score score={score} />}
+        <span class="event-text">
+          {value === null ? <em>retracted</em> : <strong>{title}</strong>}
+          {text !== undefined && <span> {text}</span>}
+        </span>
+        <span class="facts">
+          {short.map((field) => (
+            <span class="fact" key={field.name} title={field.name}>
+              {field.value}
+            </span>
+          ))}
+        </span>
+      </summary>
+      <div class="event-detail">
+        <p class="muted">
+          <code>{place}</code>
+        </p>
+        {children}
+        <JsonView value={value} />
+      </div>
+    </details>
+  )
+}

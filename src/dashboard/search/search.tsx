@@ -1,0 +1,100 @@
+import { useEffect, useState } from 'preact/hooks'
+import type { SearchMatch } from '../../client/index.ts'
+import type { Collection } from '../api.ts'
+import { formatCount, formatMs, plural } from '../format.ts'
+import { EventRow } from '../parts/event-row.tsx'
+import { Picker } from '../parts/picker.tsx'
+import { Problem } from '../parts/problem.tsx'
+import { Section } from '../parts/section.tsx'
+import { useClient } from '../session.ts'
+import { useList } from '../use-list.ts'
+import { useSettled } from '../use-settled.ts'
+
+interface Found {
+  readonly matches: readonly SearchMatch[]
+  readonly ms: number
+}
+
+const mostMatches = 10
+
+/** What means about the same as a text, as it is typed. */
+export function Search() {
+  const { items, error: listError } = useList<Collection>('collections')
+  const collections = items ?? []
+  const [wanted, setWanted] = useState<string | undefined>(undefined)
+  const chosen = collections.find(({ name }) => name === wanted) ?? collections[0]
+  const [text, setText] = useState('')
+  const { found, error } = useSearch(chosen?.name, useSettled(text.trim(), 180))
+  return (
+    <Section
+      id="search"
+      title="Search by meaning"
+      aside={
+        <>
+          <Picker
+            label="Collection"
+            options={collections.map(({ name }) => name)}
+            chosen={chosen?.name}
+            onChoose={setWanted}
+          />
+          <span class="muted status" role="status">
+            {found
+              ? `${plural(found.matches.length, 'match').replace('matchs', 'matches')} in ${formatMs(found.ms)}`
+              : chosen && `${formatCount(chosen.count)} vectors`}
+          </span>
+        </>
+      }
+    >
+      <label>
+        <span class="visually-hidden">Search text</span>
+        <input
+          type="search"
+          class="search-box"
+          placeholder="Say it in your own words"
+          disabled={chosen === undefined}
+          value={text}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
+        />
+      </label>
+      {(error ?? listError) !== undefined && <Problem error={error ?? listError} />}
+      {items?.length === 0 && (
+        <p class="empty">
+          No collection yet. The first event that a pipeline with a <code>vectors</code> sink writes makes one.
+        </p>
+      )}
+      {found && found.matches.length === 0 && <p class="empty">The collection is empty so far.</p>}
+      {found && (
+        <div class="matches">
+          {found.matches.map(({ id, score, fields, timestamp }) => (
+            <EventRow key={id} time={timestamp} value={fields} score={score} place={id} />
+          ))}
+        </div>
+      )}
+    </Section>
+  )
+}
+
+function useSearch(collection: string | undefined, text: string): { found: Found | undefined; error: unknown } {
+  const client = useClient()
+  const [found, setFound] = useState<Found | undefined>(undefined)
+  const [error, setError] = useState<unknown>(undefined)
+  useEffect(() => {
+    setError(undefined)
+    if (collection === undefined || text === '') {
+      setFound(undefined)
+      return
+    }
+    const stop = new AbortController()
+    const started = performance.now()
+    client.search(collection, { text, k: mostMatches }, stop.signal).then(
+      (matches) => {
+        if (!stop.signal.aborted) setFound({ matches, ms: performance.now() - started })
+      },
+      (problem: unknown) => {
+        if (!stop.signal.aborted) setError(problem)
+      },
+    )
+    return () => stop.abort()
+  }, [client, collection, text])
+  return { found, error }
+}
