@@ -72,10 +72,34 @@ export async function lintProject({ runtime, files, folder }: Project): Promise<
     texts.set(file, text)
     const parsed = await parsePipeline(text, { file, catalog, expressions, serde })
     problems.push(...parsed.problems)
-    if (parsed.spec !== undefined) specs.push(parsed.spec)
+    if (parsed.spec === undefined) continue
+    const { name } = parsed.spec
+    const same = specs.find((spec) => spec.name === name)
+    if (same === undefined) specs.push(parsed.spec)
+    else problems.push(sameName(file, text, name, same.file))
   }
   problems.push(...lintAll(specs, catalog))
   return { problems, specs, texts }
+}
+
+/** Pipelines of one name would share their group, their dead letters and their state. */
+function sameName(file: string, text: string, name: string, other: string): Problem {
+  const lines = text.split(/\r?\n/)
+  const line = Math.max(
+    0,
+    lines.findIndex((candidate) => /^["']?name["']?\s*:/.test(candidate)),
+  )
+  const column = Math.max(0, lines[line]?.indexOf(name) ?? 0)
+  return {
+    file,
+    line: line + 1,
+    column: column + 1,
+    length: name.length,
+    severity: 'error',
+    code: 'pipeline_exists',
+    message: `there is another pipeline "${name}", in ${other}`,
+    hint: 'give one of them another name',
+  }
 }
 
 /** The pipelines of a project. Prints every problem, and throws `InvalidInput` if one of them is an error. */

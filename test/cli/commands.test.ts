@@ -79,6 +79,15 @@ describe('without a running process', () => {
     })
   })
 
+  test('two pipelines of one name are refused', async () => {
+    await using twice = await project()
+    await writeFile(join(twice.path, 'pipelines', 'second.yaml'), pipeline)
+    const { code, stderr } = await callCli(['lint'], twice.path)
+    expect(code).toBe(1)
+    expect(stderr).toContain('there is another pipeline "orders", in pipelines/orders.yaml')
+    expect(stderr).toContain('pipelines/second.yaml:2:7')
+  })
+
   test('a runtime file with a mistake is shown with its place', async () => {
     await using wrong = await project()
     await writeFile(join(wrong.path, 'millrace.yaml'), 'server:\n  prot: 80\n')

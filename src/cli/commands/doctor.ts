@@ -1,4 +1,3 @@
-import { isAbsolute, join } from 'node:path'
 import type { Command } from 'commander'
 import type { Runtime } from '../../config/runtime.ts'
 import type { Finding } from '../checks.ts'
@@ -45,9 +44,8 @@ function print({ terminal }: Cli, { level, message, hint }: Finding): void {
 
 async function checksOf(runtime: Runtime): Promise<Check[]> {
   const checks = await import('../checks.ts')
-  const { packageRoot } = await import('../package.ts')
+  const { modelFolder } = await import('../services.ts')
   const { data, server, embedder, clickhouse } = runtime
-  const model = isAbsolute(embedder.model) ? embedder.model : join(packageRoot(), 'models', embedder.model)
   const bound = clickhouse === undefined ? undefined : new URL(clickhouse.url)
   return [
     checks.checkNode,
@@ -57,7 +55,7 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
     () => checks.checkPackage('@lancedb/lancedb', 'vectors', true),
     () => checks.checkPackage('chdb', 'ClickHouse in the process', bound === undefined),
     () => checks.checkPackage('onnxruntime-node', 'embeddings', true),
-    () => checks.checkModel(model),
+    () => checks.checkModel(modelFolder(embedder.model)),
     async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
     ...(bound === undefined ? [] : [() => checks.checkServer('ClickHouse', bound.hostname, portOf(bound))]),
   ]
