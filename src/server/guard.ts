@@ -68,11 +68,10 @@ export function refusal(verdict: Exclude<Verdict, 'allowed'>): InvalidRequest {
 }
 
 function caller(c: Context): Caller {
-  const url = new URL(c.req.url)
   // Browsers cannot set headers on an EventSource, so a stream may carry its token in the address.
-  const inAddress = c.req.method === 'GET' ? (url.searchParams.get('token') ?? undefined) : undefined
+  const inAddress = c.req.method === 'GET' ? c.req.query('token') : undefined
   return {
-    host: c.req.header('host') ?? url.host,
+    host: c.req.header('host') ?? new URL(c.req.url).host,
     origin: c.req.header('origin'),
     token: bearerToken(c.req.header('authorization')) ?? inAddress,
   }

@@ -8,8 +8,7 @@ import { Retryable } from '../core/errors.ts'
 export function boundedLoad(bodyBytes: number, totalBytes: number): MiddlewareHandler {
   let taken = 0
   return async (c, next) => {
-    const length = c.req.header('content-length')
-    const size = c.req.raw.body === null ? 0 : Math.min(length === undefined ? bodyBytes : Number(length), bodyBytes)
+    const size = Math.min(declaredBytes(c.req.header('content-length'), c.req.header('transfer-encoding')), bodyBytes)
     if (taken > 0 && taken + size > totalBytes) {
       throw new Retryable({
         code: 'overloaded',
@@ -23,4 +22,10 @@ export function boundedLoad(bodyBytes: number, totalBytes: number): MiddlewareHa
       taken -= size
     }
   }
+}
+
+/** A request that declares neither has no body. */
+function declaredBytes(length: string | undefined, transfer: string | undefined): number {
+  if (length !== undefined) return Number(length)
+  return transfer === undefined ? 0 : Number.POSITIVE_INFINITY
 }
