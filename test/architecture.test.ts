@@ -7,7 +7,7 @@ import { architectureProblems, importsOf, type Sources } from './support/archite
 const root = resolve(import.meta.dirname, '..')
 
 async function readSources(): Promise<Sources> {
-  const files = await glob(['src/**/*.{ts,tsx}', 'connectors/**/*.ts'], { cwd: root })
+  const files = await glob(['src/**/*.{ts,cts,tsx}', 'connectors/**/*.ts'], { cwd: root })
   const texts = await Promise.all(
     files.map(async (file) => [file, await readFile(resolve(root, file), 'utf8')] as const),
   )
