@@ -67,6 +67,12 @@ export function writeError(error: unknown, what: string): MillraceError {
   if (error instanceof MillraceError) return error
   const { type, message, row } = serverError(error)
   const detail = { message: `ClickHouse: ${what}: ${message}`, cause: error }
+  if (type === 'NOT_ENOUGH_SPACE' || /No space left on device/i.test(message)) {
+    return new Retryable({ ...detail, code: 'disk_full', hint: 'free some space on its disk and it goes on' })
+  }
+  if (/Read-only file system|Permission denied/i.test(message)) {
+    return new Retryable({ ...detail, code: 'data_read_only', hint: 'make its folder writable and it goes on' })
+  }
   if (type === undefined) return new Retryable({ ...detail, code: 'clickhouse_unavailable' })
   if (badRows.has(type) || badRowPattern.test(type)) {
     return new RejectedRows({ code: `clickhouse_${type.toLowerCase()}`, message, row, cause: error })
@@ -115,6 +121,8 @@ function shorten(text: string): string {
   const said = text
     .replace(/^(Code: \d+\. DB::Exception: )+/, '')
     .replace(/ ?\(version [^)]*\)/g, '')
+    .replace(/^std::exception\. Code: \d+, type: [^,]+, e\.what\(\) = /, '')
+    .replace(/ ?Cannot print extra info for Poco::Exception\.?/, '')
     .replace(/\s*(\([A-Z][A-Z0-9_]{2,}\)[.\s]*)+$/, '')
     .replace(/: \(at row \d+\)[\s\S]*$/, '')
     .replace(/: While executing [\s\S]*$/, '')

@@ -43,7 +43,11 @@ function splitArguments(inner: string, whole: string): string[] {
 }
 
 function badType(text: string): InvalidInput {
-  return new InvalidInput({ code: 'bad_column_type', message: `"${text}" is no ClickHouse type` })
+  return new InvalidInput({
+    code: 'bad_column_type',
+    message: `"${text}" is no ClickHouse type`,
+    hint: 'write it like String, Nullable(Int64) or DateTime64(3); brackets and quotes come in pairs',
+  })
 }
 
 /** The type that values of a `Nullable` or `LowCardinality` have. */

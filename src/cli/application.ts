@@ -2,17 +2,17 @@ import type { Runtime } from '../config/runtime.ts'
 import type { PipelineControl } from '../core/pipeline.ts'
 import { createExpressions } from '../expressions/index.ts'
 import { createApp, createLive, defaultServerLimits } from '../server/index.ts'
-import { createMetrics, silentLog } from '../telemetry/index.ts'
+import { createMetrics, type Log } from '../telemetry/index.ts'
 import { packageVersion } from './package.ts'
 import { openServices } from './services.ts'
 
 /** The HTTP API without a network, on the runtime's data, for one command. */
-export async function openApplication(runtime: Runtime, pipelines: PipelineControl) {
-  const services = openServices(runtime, silentLog)
+export async function openApplication(runtime: Runtime, pipelines: PipelineControl, log: Log) {
+  const services = openServices(runtime, log)
   const metrics = createMetrics()
   const { token } = runtime.server
   const auth = token === undefined ? undefined : { token }
-  const common = { services, expressions: createExpressions(), metrics, log: silentLog, auth }
+  const common = { services, expressions: createExpressions(), metrics, log, auth }
   const live = createLive(common)
   const app = createApp({
     ...common,

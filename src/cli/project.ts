@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises'
+import { access, readFile, stat } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import { glob } from 'tinyglobby'
 import { lintAll } from '../config/lint-all.ts'
@@ -42,6 +42,10 @@ export async function findPipelineFiles(cli: Cli, runtime: Runtime, named: reado
       const message = `the pipeline file ${named[index]} is not there or cannot be read`
       throw new InvalidInput({ code: 'file_not_found', message, cause: error })
     })
+    if ((await stat(file)).isDirectory()) {
+      const message = `${named[index]} is a folder, not a pipeline file`
+      throw new InvalidInput({ code: 'not_a_file', message, hint: `name its files: ${named[index]}/*.yaml` })
+    }
   }
   return files
 }

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { isAbsolute, join, resolve } from 'node:path'
 import { openAnalytics } from '../../connectors/clickhouse/analytics.ts'
 import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
@@ -9,6 +8,7 @@ import type { Services } from '../core/services.ts'
 import { createEmbedder, type EmbedderStats, type LocalEmbedder } from '../embedding/embedder.ts'
 import { createSerde } from '../serde/index.ts'
 import type { Log } from '../telemetry/index.ts'
+import { makeFolder } from './folder.ts'
 import { packageRoot } from './package.ts'
 
 export type Bindings = Omit<Runtime, 'file' | 'base' | 'pipelines' | 'server'>
@@ -25,7 +25,7 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
   const { data, clickhouse, query, embedder } = bindings
   const folder = async (name: string) => {
     const path = join(data, name)
-    await mkdir(path, { recursive: true })
+    await makeFolder(path)
     return path
   }
   const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }

@@ -4,7 +4,7 @@ import { lockData } from '../../connectors/embedded-log/lock.ts'
 import { parsePipeline } from '../config/pipeline.ts'
 import { InvalidConfig } from '../config/problem.ts'
 import { type Runtime, topicConfig } from '../config/runtime.ts'
-import { errorCode, errorMessage, Fatal } from '../core/errors.ts'
+import { errorMessage } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { PipelineSpec } from '../core/pipeline.ts'
 import type { Services } from '../core/services.ts'
@@ -13,6 +13,7 @@ import { createExpressions } from '../expressions/index.ts'
 import { createApp, createLive, defaultServerLimits, folderFiles, listen } from '../server/index.ts'
 import { createMetrics, type Log } from '../telemetry/index.ts'
 import { catalog } from './catalog.ts'
+import { makeFolder } from './folder.ts'
 import { packageRoot, packageVersion } from './package.ts'
 import { openServices } from './services.ts'
 
@@ -123,19 +124,5 @@ function storedPipelines(folder: string) {
       }
       return specs
     },
-  }
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true })
-  } catch (error) {
-    const message = `the data folder ${path} cannot be created (${errorCode(error) ?? errorMessage(error)})`
-    throw new Fatal({
-      code: 'data_unusable',
-      message,
-      hint: 'choose another with --data or MILLRACE_DATA',
-      cause: error,
-    })
   }
 }

@@ -5,6 +5,7 @@ import { errorMessage, InvalidInput, MillraceError, Retryable } from '../core/er
 import type { PipelineControl } from '../core/pipeline.ts'
 import type { Target } from './api.ts'
 import type { Cli, DataOptions } from './cli.ts'
+import type { Terminal } from './terminal.ts'
 
 /** Gives a command the options by which it finds the data. */
 export function dataOptions(command: Command): Command {
@@ -24,7 +25,7 @@ export async function openTarget(options: DataOptions, cli: Cli): Promise<Target
   const token = options.token ?? runtime.server.token
   if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token)
   const address = await runningAddress(runtime.data)
-  return address === undefined ? localTarget(runtime) : remoteTarget(address, token)
+  return address === undefined ? localTarget(runtime, cli.terminal) : remoteTarget(address, token)
 }
 
 const startTimeoutMs = 10_000
@@ -73,9 +74,11 @@ function remoteTarget(address: string, token: string | undefined): Target {
 }
 
 /** Loaded only here: a command that talks to a server needs none of it. */
-async function localTarget(runtime: Runtime): Promise<Target> {
+async function localTarget(runtime: Runtime, terminal: Terminal): Promise<Target> {
   const { openApplication } = await import('./application.ts')
-  const { app, close } = await openApplication(runtime, notRunning)
+  const { createLog } = await import('../telemetry/index.ts')
+  const log = createLog({ write: (line) => terminal.note(line), level: 'error', format: 'text' })
+  const { app, close } = await openApplication(runtime, notRunning, log)
   return {
     where: runtime.data,
     request: async (path, init) =>

@@ -54,6 +54,13 @@ export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** The message and, where there is one, the hint, for places that show a single text. */
+export function errorAdvice(error: unknown): string {
+  const message = errorMessage(error)
+  const hint = error instanceof MillraceError ? error.hint : undefined
+  return hint === undefined ? message : `${message}; ${hint}`
+}
+
 /** The `code` of a system or Millrace error, such as `EADDRINUSE`. */
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
