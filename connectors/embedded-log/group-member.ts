@@ -30,6 +30,7 @@ export class GroupMember implements LocalMember {
   #renewedAt = Number.NEGATIVE_INFINITY
   #renewedClock = Number.NEGATIVE_INFINITY
   #poke = () => {}
+  #left: Promise<void> | undefined
 
   constructor(parts: LogParts, { group, topics, start = 'earliest' }: SourceOptions) {
     this.#parts = parts
@@ -61,8 +62,7 @@ export class GroupMember implements LocalMember {
         await this.#pause(signal)
       }
     } finally {
-      members.delete(this)
-      await this.#leave()
+      await this.leave()
     }
   }
 
@@ -201,8 +201,14 @@ export class GroupMember implements LocalMember {
    * Others may claim the partitions at once. Until one of them does, the lanes can still commit for the time of a lease,
    * so a pipeline that is stopped finishes what it has in hand.
    */
+  leave(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
+  }
+
   async #leave(): Promise<void> {
-    const { store, groups } = this.#parts
+    const { store, groups, members } = this.#parts
+    members.delete(this)
     try {
       await store.writeEssential(() => groups.removeMember(this.#group, this.id))
       this.#renewedAt = performance.now()

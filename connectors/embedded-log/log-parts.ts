@@ -27,4 +27,5 @@ export interface LocalMember {
   readonly leased: boolean
   /** Looks at the group at once, because another member of this process changed it. */
   poke(): void
+  leave(): Promise<void>
 }

@@ -157,6 +157,8 @@ class EmbeddedLog implements EventLog {
   async close(): Promise<void> {
     this.#closing.abort()
     this.#parts.growth.close()
+    // Also those whose consumer no longer listens: the next process, or log, need not wait for their leases.
+    await Promise.all([...this.#parts.members].map((member) => member.leave()))
     await this.#maintenance.close()
     await this.#parts.store.close()
   }

@@ -196,7 +196,8 @@ export function eventLogContract(
     describe('topics', () => {
       test('are listed with their size; partitions become more, never fewer', async () => {
         const topic = await topicOf(2)
-        await append(topic, 'a', 'b')
+        await append(topic, 'a')
+        await append(topic, 'b')
         await log.ensureTopic(topic, { partitions: 3, retentionMs: 0 })
         await log.ensureTopic(topic, { partitions: 1 })
         const info = (await log.topics()).find(({ name }) => name === topic)

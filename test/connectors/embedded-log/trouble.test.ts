@@ -91,6 +91,24 @@ test('a closed log refuses everything', async () => {
   await log.close()
 })
 
+test('closing the log gives its partitions back, even of a consumer that no longer listens', async () => {
+  const group = { topics: ['t'], group: 'g' }
+  const first = await openEmbeddedLog(folder)
+  await first.ensureTopic('t')
+  const lanes = first.source(group).lanes(new AbortController().signal)[Symbol.asyncIterator]()
+  await lanes.next()
+  await first.close()
+  const second = await openEmbeddedLog(folder)
+  const stop = new AbortController()
+  const began = Date.now()
+  for await (const lane of second.source(group).lanes(stop.signal)) {
+    expect(lane.partition).toEqual({ topic: 't', partition: 0 })
+    stop.abort()
+  }
+  expect(Date.now() - began).toBeLessThan(5000)
+  await second.close()
+})
+
 test('a channel name that no store could take is refused', async () => {
   const live = await openEmbeddedLiveLog(folder)
   await expect(live.append('x'.repeat(1001), 'l', [], [])).rejects.toBeInstanceOf(InvalidInput)
