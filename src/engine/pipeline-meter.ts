@@ -1,4 +1,4 @@
-import { errorMessage } from '../core/errors.ts'
+import { errorAdvice } from '../core/errors.ts'
 import type { Event } from '../core/event.ts'
 import type { PipelineStatus } from '../core/pipeline.ts'
 import { LatencyWindow, type Log, type Metrics, RateMeter } from '../telemetry/index.ts'
@@ -72,9 +72,9 @@ export class PipelineMeter {
     }
     this.#metrics.retries.inc({ pipeline: this.#pipeline, sink: component })
     if (!this.#troubles.has(what)) {
-      this.#log.warn(`${what} failed and is tried again: ${errorMessage(error)}`, { pipeline: this.#pipeline })
+      this.#log.warn(`${what} failed and is tried again: ${errorAdvice(error)}`, { pipeline: this.#pipeline })
     }
-    this.#troubles.set(what, errorMessage(error))
+    this.#troubles.set(what, errorAdvice(error))
   }
 
   /** Why the pipeline is degraded, if it is. */

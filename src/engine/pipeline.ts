@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BlockSink, Catalog, ComponentContext, EventSink, Intake, Processor, Sink } from '../core/component.ts'
-import { errorMessage, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
+import { errorAdvice, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
 import type { LaneSource, TopicConfig } from '../core/event-log.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { ComponentUse, PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
@@ -133,7 +133,7 @@ export class Pipeline {
         if (this.#abort.signal.aborted) return
         if (isFinal(error)) return this.#fail(error)
         this.#meter.trouble(this.spec.name, 'pipeline', error)
-        this.#reason = errorMessage(error)
+        this.#reason = errorAdvice(error)
         const wait = Math.min(longestRestartDelayMs, 200 * 2 ** failures) * (0.5 + Math.random() / 2)
         await delay(wait, undefined, { signal: this.#stop.signal }).catch(() => undefined)
       }
@@ -142,7 +142,7 @@ export class Pipeline {
 
   #fail(error: unknown): void {
     this.#state = 'failed'
-    this.#reason = errorMessage(error)
+    this.#reason = errorAdvice(error)
     this.#context.log.error(`pipeline ${this.spec.name} has stopped: ${this.#reason}`, { pipeline: this.spec.name })
   }
 
