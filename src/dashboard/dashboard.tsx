@@ -1,6 +1,7 @@
-import { formatRate } from './format.ts'
+import { formatRate, plural } from './format.ts'
 import { Live } from './live/live.tsx'
 import { Problem } from './parts/problem.tsx'
+import { Race } from './parts/race.tsx'
 import { ThemeToggle } from './parts/theme-toggle.tsx'
 import { Wordmark } from './parts/wordmark.tsx'
 import { usePipelineFeed } from './pipeline-feed.ts'
@@ -26,20 +27,22 @@ export function Dashboard() {
           {feed.pipelines !== undefined && connected && (
             <>
               <strong>{formatRate(rate)}</strong> events/s
+              <span class="wide"> through {plural(feed.pipelines.length, 'pipeline')}</span>
             </>
           )}
           {!connected && <span class="state failed">not connected</span>}
         </p>
         <ThemeToggle />
       </header>
+      <Race />
       <main>
         {!connected && <Problem error={feed.error} />}
         <Pipelines feed={feed} />
         <div class="columns">
           <Live files={files} />
           <div class="column">
-            <Search />
             <Publish files={files} pipelines={feed.pipelines ?? []} />
+            <Search />
           </div>
         </div>
         <Query />

@@ -21,24 +21,24 @@ export function exampleOf(schema: JsonValue | undefined, depth = 0): JsonValue {
   for (const list of ['anyOf', 'oneOf', 'allOf']) {
     if (isArray(schema[list])) return exampleOf(schema[list], depth + 1)
   }
-  const type = isArray(schema['type']) ? schema['type'].find((one) => one !== 'null') : schema['type']
+  const type = isArray(schema.type) ? schema.type.find((one) => one !== 'null') : schema.type
   if (isObject(type)) return exampleOf(type, depth + 1)
-  return ofType(type ?? (isObject(schema['properties']) ? 'object' : 'string'), schema, depth)
+  return ofType(type ?? (isObject(schema.properties) ? 'object' : 'string'), schema, depth)
 }
 
 function ofType(type: JsonValue, schema: JsonObject, depth: number): JsonValue {
   switch (type) {
     case 'object':
-      return ofFields(Object.entries(isObject(schema['properties']) ? schema['properties'] : {}), depth)
+      return ofFields(Object.entries(isObject(schema.properties) ? schema.properties : {}), depth)
     case 'record':
       return ofFields(
-        (isArray(schema['fields']) ? schema['fields'] : []).filter(isObject).map((field) => {
-          return [String(field['name']), field['default'] === undefined ? (field['type'] ?? '') : field]
+        (isArray(schema.fields) ? schema.fields : []).filter(isObject).map((field) => {
+          return [String(field.name), field.default === undefined ? (field.type ?? '') : field]
         }),
         depth,
       )
     case 'array':
-      return schema['items'] === undefined ? [] : [exampleOf(schema['items'], depth + 1)]
+      return schema.items === undefined ? [] : [exampleOf(schema.items, depth + 1)]
     case 'map':
       return {}
     case 'boolean':
@@ -49,7 +49,7 @@ function ofType(type: JsonValue, schema: JsonObject, depth: number): JsonValue {
     case 'number':
     case 'float':
     case 'double':
-      return typeof schema['minimum'] === 'number' ? schema['minimum'] : 1
+      return typeof schema.minimum === 'number' ? schema.minimum : 1
     case 'null':
       return null
     default:

@@ -5,13 +5,26 @@ export interface Facts {
   readonly title: string
   /** The longest of its other texts. */
   readonly text: string | undefined
-  /** Short fields, by the path to them. */
-  readonly short: readonly { readonly name: string; readonly value: string }[]
+  /** Short fields by the path to them; `label` says enough to stand alone. */
+  readonly short: readonly { readonly name: string; readonly label: string }[]
 }
 
 type Scalar = string | number | boolean
 
 const titles = ['title', 'subject', 'name', 'heading', 'summary', 'message', 'text', 'body', 'path', 'id']
+const kinds = [
+  'category',
+  'type',
+  'kind',
+  'label',
+  'status',
+  'state',
+  'level',
+  'severity',
+  'event',
+  'action',
+  'package',
+]
 const longestShort = 28
 
 /** Chosen by name and length, so that it does for events of any shape. */
@@ -29,14 +42,20 @@ export function factsOf(value: JsonValue, mostShort = 3): Facts {
   const short = others
     .map(({ name, value: other }) => ({ name, value: String(other) }))
     .filter((field) => field.value.length <= longestShort)
-    .sort((one, other) => wordiness(other.value) - wordiness(one.value))
-    .slice(0, mostShort)
-  return { title: oneLine(String(title?.value ?? '')), text: text === '' ? undefined : oneLine(text), short }
+    .map((field) => ({ ...field, rank: rank(field) }))
+    .sort((one, other) => one.rank - other.rank)
+  const words = short.filter((field) => field.rank < 2)
+  const chosen = (words.length >= 2 ? words : short).slice(0, mostShort)
+  const labels = chosen.map((field) => {
+    return { name: field.name, label: field.rank < 2 ? field.value : `${lastStep(field.name)} ${field.value}` }
+  })
+  return { title: oneLine(String(title?.value ?? '')), text: text === '' ? undefined : oneLine(text), short: labels }
 }
 
-/** Words say more at a glance than numbers and codes. */
-function wordiness(value: string): number {
-  return /^[\p{L} _-]{2,}$/u.test(value) ? 1 : 0
+/** What kind of thing it is says most at a glance; words say more than numbers and codes. */
+function rank({ name, value }: { readonly name: string; readonly value: string }): number {
+  if (kinds.includes(lastStep(name))) return 0
+  return /^[\p{L} _-]{2,}$/u.test(value) ? 1 : 2
 }
 
 function* scalarsIn(value: JsonValue, path = '', depth = 0): Generator<{ name: string; value: Scalar }> {

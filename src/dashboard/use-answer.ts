@@ -14,7 +14,6 @@ export function useAnswer<Value>(
 ): Answer<Value> {
   const client = useClient()
   const [answer, setAnswer] = useState<Answer<Value>>({ value: undefined, error: undefined })
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` stands for everything that `ask` depends on.
   useEffect(() => {
     const stop = new AbortController()
     ask(client, stop.signal).then(

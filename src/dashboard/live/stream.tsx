@@ -26,7 +26,16 @@ export function Stream({ items, empty, onOpen }: Props) {
 function StreamItem({ item, onOpen }: { readonly item: Item; readonly onOpen: () => void }) {
   if (item.kind === 'gap') return <p class="gap">{gapText(item.gap)}</p>
   const { id, time, value, score } = item.frame
-  return <EventRow time={time} value={value} score={score} place={id} fresh onToggle={(open) => open && onOpen()} />
+  return (
+    <EventRow
+      time={time}
+      value={value}
+      score={score}
+      place={id}
+      fresh={item.fresh}
+      onToggle={(open) => open && onOpen()}
+    />
+  )
 }
 
 function gapText({ reason, from, to, count }: Extract<Item, { kind: 'gap' }>['gap']): string {

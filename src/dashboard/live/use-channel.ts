@@ -4,7 +4,7 @@ import { useClient } from '../session.ts'
 
 /** An event, or a hole in the stream. */
 export type Item =
-  | { readonly kind: 'event'; readonly frame: EventFrame; readonly id: string }
+  | { readonly kind: 'event'; readonly frame: EventFrame; readonly id: string; readonly fresh: boolean }
   | { readonly kind: 'gap'; readonly gap: Gap; readonly id: string }
 
 export interface ChannelView {
@@ -29,7 +29,6 @@ export function useChannel(channel: string | undefined, options: SubscribeOption
   const client = useClient()
   const [view, setView] = useState(nothing)
   const key = JSON.stringify(options)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` stands for the options, which are made anew each time.
   useEffect(() => {
     setView(nothing)
     if (channel === undefined) return
@@ -46,11 +45,13 @@ export function useChannel(channel: string | undefined, options: SubscribeOption
 
 function show(subscription: Subscription, change: (next: (view: ChannelView) => ChannelView) => void): () => void {
   let come: Item[] = []
+  let first = true
   let timer: ReturnType<typeof setTimeout> | undefined
   const draw = () => {
     const batch = come.reverse()
     come = []
     timer = undefined
+    first = false
     change((view) => ({ ...view, items: [...batch, ...view.items].slice(0, mostItems) }))
   }
   const add = (item: Item) => {
@@ -58,7 +59,7 @@ function show(subscription: Subscription, change: (next: (view: ChannelView) => 
     if (come.length > mostItems) come.shift()
     timer ??= setTimeout(draw, drawMs)
   }
-  subscription.on('event', (frame) => add({ kind: 'event', frame, id: `${frame.id} ${frame.offset}` }))
+  subscription.on('event', (frame) => add({ kind: 'event', frame, id: `${frame.id} ${frame.offset}`, fresh: !first }))
   subscription.on('gap', (gap) => {
     if (gap.reason === 'sampled' || gap.reason === 'conflated') {
       const count = gap.count ?? gap.to - gap.from + 1

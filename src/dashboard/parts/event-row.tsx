@@ -32,7 +32,7 @@ export function EventRow({ time, value, score, place, fresh = false, onToggle, c
         <span class="facts">
           {short.map((field) => (
             <span class="fact" key={field.name} title={field.name}>
-              {field.value}
+              {field.label}
             </span>
           ))}
         </span>

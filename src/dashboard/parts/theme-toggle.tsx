@@ -20,8 +20,8 @@ export function ThemeToggle() {
     return () => query.removeEventListener('change', changed)
   }, [])
   useEffect(() => {
-    if (chosen) document.documentElement.dataset['theme'] = chosen
-    else delete document.documentElement.dataset['theme']
+    if (chosen) document.documentElement.dataset.theme = chosen
+    else delete document.documentElement.dataset.theme
     if (chosen) localStorage.setItem(key, chosen)
     else localStorage.removeItem(key)
   }, [chosen])

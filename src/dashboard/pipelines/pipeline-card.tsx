@@ -1,9 +1,9 @@
 import { useState } from 'preact/hooks'
 import type { Pipeline } from '../api.ts'
-import { formatCount, formatMs, plural } from '../format.ts'
+import { formatCount, plural } from '../format.ts'
 import type { Sample } from '../pipeline-feed.ts'
 import { DeadLetters } from './dead-letters.tsx'
-import { LagFigure, RateFigure } from './figures.tsx'
+import { LagFigure, LatencyFigure, RateFigure } from './figures.tsx'
 import { Lanes } from './lanes.tsx'
 import { PauseButton } from './pause-button.tsx'
 import { PipelineText } from './pipeline-text.tsx'
@@ -31,26 +31,20 @@ export function PipelineCard({ pipeline, history }: Props) {
   return (
     <article class={`pipeline ${state}`} aria-label={`Pipeline ${name}`}>
       <header>
-        <h3>{name}</h3>
-        <span class={`state ${state}`}>{state}</span>
+        <div>
+          <h3>{name}</h3>
+          <span class={`state ${state}`}>{state}</span>
+        </div>
         <PauseButton pipeline={pipeline} />
       </header>
       <p class="flow">
-        {source.join(', ')} <span aria-label="to">→</span> {sinks.join(' · ')}
+        {source.join(', ')} <span aria-hidden="true">→</span> {sinks.join(' · ')}
       </p>
       {reason !== undefined && <p class={`reason ${state}`}>{reason}</p>}
       <dl class="figures">
         <RateFigure rate={pipeline.rate} history={history} />
         <LagFigure lag={pipeline.lag} history={history} />
-        <div class="figure">
-          <dt>Latency</dt>
-          <dd>
-            {latency ? formatMs(latency.p50) : '–'} <small>p50</small>
-          </dd>
-          <dd>
-            {latency ? formatMs(latency.p99) : '–'} <small>p99</small>
-          </dd>
-        </div>
+        <LatencyFigure latency={latency} />
       </dl>
       <footer>
         <span class="totals">

@@ -10,9 +10,9 @@ export function PipelineText({ pipeline }: { readonly pipeline: string }) {
   if (error !== undefined) return <Problem error={error} />
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard.
-    <pre class="code detail" tabIndex={0} aria-label={`YAML of ${pipeline}`}>
-      {value === undefined ? '…' : yaml(value.text)}
-    </pre>
+    <section class="code detail" tabIndex={0} aria-label={`YAML of ${pipeline}`}>
+      <pre>{value === undefined ? '…' : yaml(value.text)}</pre>
+    </section>
   )
 }
 

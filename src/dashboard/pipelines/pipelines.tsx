@@ -1,18 +1,15 @@
-import { plural } from '../format.ts'
-import { Section } from '../parts/section.tsx'
 import type { PipelineFeed } from '../pipeline-feed.ts'
 import { PipelineCard } from './pipeline-card.tsx'
 
 export function Pipelines({ feed: { pipelines, history } }: { readonly feed: PipelineFeed }) {
-  const count = pipelines === undefined ? undefined : <span class="muted">{plural(pipelines.length, 'pipeline')}</span>
   return (
-    <Section id="pipelines" title="Pipelines" aside={count}>
+    <section class="pipelines" aria-label="Pipelines">
       {pipelines === undefined ? (
         <div class="pipeline-grid" aria-busy="true">
           <div class="pipeline placeholder" />
         </div>
       ) : pipelines.length === 0 ? (
-        <p class="empty">
+        <p class="panel empty">
           No pipeline runs yet. Put a YAML file into <code>pipelines/</code> and start <code>millrace run</code> again,
           or begin with an example: <code>millrace init</code>.
         </p>
@@ -23,6 +20,6 @@ export function Pipelines({ feed: { pipelines, history } }: { readonly feed: Pip
           ))}
         </div>
       )}
-    </Section>
+    </section>
   )
 }

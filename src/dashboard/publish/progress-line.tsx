@@ -8,19 +8,12 @@ export function ProgressLine({ progress: { topic, place, acceptedMs, outcome } }
   if (outcome?.kind === 'failed') return <Problem error={outcome.error} />
   return (
     <div class="outcome">
-      <p>
-        {place === undefined ? (
-          <>Publishing to {topic} …</>
-        ) : (
-          <>
-            Accepted as <code>{place}</code> in {formatMs(acceptedMs ?? 0)}
-          </>
-        )}
-      </p>
-      {place !== undefined && outcome === undefined && <p class="muted">on its way …</p>}
-      {outcome?.kind === 'note' && <p class="muted">{outcome.text}</p>}
+      {outcome === undefined && (
+        <p class="muted">{place === undefined ? `Publishing to ${topic} …` : 'Accepted, on its way …'}</p>
+      )}
+      {outcome?.kind === 'note' && <p>{outcome.text}</p>}
       {outcome?.kind === 'dead letter' && (
-        <p class="reason failed">
+        <p class="bad">
           It went to the dead letters of {outcome.pipeline}. {outcome.text}
         </p>
       )}
@@ -31,6 +24,11 @@ export function ProgressLine({ progress: { topic, place, acceptedMs, outcome } }
           </summary>
           <JsonView value={outcome.arrival.frame.value} />
         </details>
+      )}
+      {place !== undefined && (
+        <p class="muted">
+          <code>{place}</code> accepted in {formatMs(acceptedMs ?? 0)}
+        </p>
       )}
     </div>
   )

@@ -15,7 +15,7 @@ interface Props {
   readonly pipelines: readonly Pipeline[]
 }
 
-const mostShown = 3
+const mostShown = 2
 
 /** Publishes an event and shows it come through. */
 export function Publish({ files, pipelines }: Props) {
@@ -84,7 +84,7 @@ export function Publish({ files, pipelines }: Props) {
             <span class="visually-hidden">Event as JSON</span>
             <textarea
               class="mono"
-              rows={6}
+              rows={5}
               spellcheck={false}
               autoCapitalize="off"
               value={text}
@@ -97,19 +97,19 @@ export function Publish({ files, pipelines }: Props) {
             />
           </label>
           <div class="form-foot">
-            <button type="submit" class="primary" disabled={topic === undefined}>
+            <button type="submit" class="primary" disabled={topic === undefined} title="Ctrl+Enter">
               Publish
             </button>
-            <span class="muted">JSON · Ctrl+Enter</span>
+            <div class="outcomes" role="status">
+              {progress.length === 0 && <span class="muted">and see it come through</span>}
+              {progress.map((step) => (
+                <ProgressLine key={step.id} progress={step} />
+              ))}
+            </div>
           </div>
         </form>
       )}
       {(error ?? listError) !== undefined && <Problem error={error ?? listError} />}
-      <div class="outcomes" role="status">
-        {progress.map((step) => (
-          <ProgressLine key={step.id} progress={step} />
-        ))}
-      </div>
     </Section>
   )
 }

@@ -5,7 +5,7 @@ const mostRows = 200
 export function ResultTable({ rows: { columns, rows } }: { readonly rows: QueryRows }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard.
-    <div class="scroll-x" tabIndex={0} role="group" aria-label="Result">
+    <section class="scroll-x" tabIndex={0} aria-label="Result">
       <table>
         <thead>
           <tr>
@@ -17,8 +17,8 @@ export function ResultTable({ rows: { columns, rows } }: { readonly rows: QueryR
           </tr>
         </thead>
         <tbody>
-          {rows.slice(0, mostRows).map((row) => (
-            <tr key={row}>
+          {rows.slice(0, mostRows).map((row, place) => (
+            <tr key={place}>
               {columns.map(({ name }) => (
                 <td key={name}>{cellText(row[name])}</td>
               ))}
@@ -27,7 +27,7 @@ export function ResultTable({ rows: { columns, rows } }: { readonly rows: QueryR
         </tbody>
       </table>
       {rows.length > mostRows && <p class="muted">The first {mostRows} rows are shown.</p>}
-    </div>
+    </section>
   )
 }
 

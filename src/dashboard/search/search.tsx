@@ -62,13 +62,20 @@ export function Search() {
           No collection yet. The first event that a pipeline with a <code>vectors</code> sink writes makes one.
         </p>
       )}
-      {found && found.matches.length === 0 && <p class="empty">The collection is empty so far.</p>}
-      {found && (
-        <div class="matches">
-          {found.matches.map(({ id, score, fields, timestamp }) => (
+      {chosen && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard.
+        <section class="matches" tabIndex={0} aria-label="Matches, best first">
+          {!found && (
+            <p class="empty">
+              Finds what means about the same, in whatever words. An event can be found as soon as its pipeline has
+              embedded it.
+            </p>
+          )}
+          {found?.matches.length === 0 && <p class="empty">The collection has nothing in it.</p>}
+          {found?.matches.map(({ id, score, fields, timestamp }) => (
             <EventRow key={id} time={timestamp} value={fields} score={score} place={id} />
           ))}
-        </div>
+        </section>
       )}
     </Section>
   )
