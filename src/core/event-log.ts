@@ -39,7 +39,10 @@ export interface LaneSource {
 }
 
 export interface Source {
-  /** One per assigned partition, as they are assigned; ends when `signal` fires. */
+  /**
+   * One per assigned partition, as they are assigned; ends when `signal` fires. The lanes can still commit what they
+   * have in hand afterwards, until another member has the partition.
+   */
   lanes(signal: AbortSignal): AsyncIterable<LaneSource>
 }
 
@@ -78,8 +81,8 @@ export interface TopicInfo {
 
 export interface AppendOptions {
   /**
-   * Makes a repeated append harmless: nothing is appended if this producer has already appended with this sequence or
-   * a higher one. The answer is then an empty array.
+   * Makes a repeated append harmless: nothing is appended if this producer has already appended to this topic with this
+   * sequence or a higher one. The answer is then an empty array.
    */
   readonly once?: { readonly producer: string; readonly sequence: number } | undefined
   /** State that becomes durable together with the records, in the given scope. */
@@ -97,7 +100,10 @@ export interface EventLog {
   source(options: SourceOptions): Source
   /** Records from an offset on, without a group, without waiting. */
   read(partition: TopicPartition, from: number, limit: ReadLimit): Promise<LogRecord[]>
-  /** Resolves when some partition of the topics may have grown, or when the signal fires. */
+  /**
+   * Resolves when some partition of the topics may have grown since the call, or when the signal fires. So that nothing
+   * is missed, call it before the read that finds nothing, and await it afterwards.
+   */
   grown(topics: readonly string[], signal: AbortSignal): Promise<void>
   topics(): Promise<TopicInfo[]>
   /** Creates the topic or, if it is there, changes what can be changed (everything but fewer partitions). */
