@@ -1,3 +1,3 @@
 export { type LiveLogOptions, openEmbeddedLiveLog } from './live-log.ts'
-export { type Lock, type LockInfo, lockData, readLock } from './lock.ts'
+export { type Lock, type LockInfo, lockData } from './lock.ts'
 export { type EmbeddedLogOptions, openEmbeddedLog } from './log.ts'

@@ -11,9 +11,10 @@ import { Fatal, InvalidInput } from '../../../src/core/errors.ts'
 const run = promisify(execFile)
 const index = new URL('../../../dist/connectors/embedded-log/index.js', import.meta.url).href
 const isRoot = process.getuid?.() === 0
+const unshare = '/usr/bin/unshare'
 /** A mount of its own that ends with the process; as root, or as a user where user namespaces are allowed. */
 const ownMounts = isRoot ? ['--mount'] : ['--mount', '--map-root-user']
-const canMount = spawnSync('unshare', [...ownMounts, 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()]).status === 0
+const canMount = spawnSync(unshare, [...ownMounts, 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()]).status === 0
 
 let folder: string
 beforeEach(async () => {
@@ -30,7 +31,7 @@ test.runIf(canMount)(
     const program = fileURLToPath(new URL('./full-disk-process.mjs', import.meta.url))
     const script = 'mount -t tmpfs -o size=40m tmpfs "$1" && exec "$2" "$3" "$1"'
     const args = [...ownMounts, 'sh', '-c', script, 'sh', folder, process.execPath, program]
-    const { stdout, stderr } = await run('unshare', args)
+    const { stdout, stderr } = await run(unshare, args)
     const { errors, accepted, stored, ...rest } = JSON.parse(stdout)
     expect(errors).toEqual(
       Array.from({ length: 2 }, () => [
