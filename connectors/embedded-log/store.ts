@@ -77,9 +77,13 @@ export class Store {
  * opens tables in them) corrupt memory.
  */
 function checkSpace(folder: string, bytes: number, importance: Importance): void {
-  const { bavail, bsize } = statfsSync(folder)
   const needed = bytes * 2 + (importance === 'append' ? reservedForCommits : reservedForLmdb)
-  if (bavail * bsize < needed) throw diskFull(folder)
+  if (roomIn(folder) < needed) throw diskFull(folder)
+}
+
+function roomIn(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize
 }
 
 /**
@@ -174,7 +178,9 @@ function explain(error: unknown, folder: string): MillraceError {
   if (error instanceof MillraceError) return error
   const text = errorMessage(error)
   const code = errorCode(error) ?? numericCode(error)
-  if (code === 'ENOSPC' || /no space left|quota exceeded/i.test(text)) return diskFull(folder, error)
+  // A write that finds room for its first part only is reported as EIO.
+  const cutShort = code === 'EIO' && roomIn(folder) < reservedForCommits
+  if (cutShort || code === 'ENOSPC' || /no space left|quota exceeded/i.test(text)) return diskFull(folder, error)
   if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || /permission denied|read-only/i.test(text))
     return new Fatal({
       code: 'data_read_only',
@@ -191,6 +197,7 @@ function explain(error: unknown, folder: string): MillraceError {
 
 const systemErrors: Readonly<Record<number, string>> = {
   1: 'EPERM',
+  5: 'EIO',
   13: 'EACCES',
   28: 'ENOSPC',
   30: 'EROFS',

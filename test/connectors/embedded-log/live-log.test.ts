@@ -47,24 +47,24 @@ test('keeps events for their time only', async () => {
   await log.close()
 })
 
-test('a follower has an event within milliseconds of its append', async () => {
+test('a follower has an event as soon as its append is answered', async () => {
   const log = await openEmbeddedLiveLog(folder)
   const stop = new AbortController()
-  const appended: number[] = []
-  const delays: number[] = []
+  const answered: number[] = []
+  const received: number[] = []
   const following = (async () => {
-    for await (const batch of log.follow('c', 0, stop.signal))
-      for (const { offset } of batch) delays.push(performance.now() - (appended[offset] ?? 0))
+    for await (const batch of log.follow('c', 0, stop.signal)) for (const _ of batch) received.push(performance.now())
   })()
-  for (let n = 0; n < 200; n++) {
-    appended.push(performance.now())
+  for (let n = 0; n < 100; n++) {
     await log.append('c', 'lane', events(1), [n])
+    answered.push(performance.now())
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   stop.abort()
   await following
-  expect(delays).toHaveLength(200)
-  // The median, for the machine may be busy; polling would take longer.
-  expect(delays.sort((a, b) => a - b)[100]).toBeLessThan(12)
+  expect(received).toHaveLength(100)
+  const delays = answered.map((time, index) => (received[index] ?? Number.POSITIVE_INFINITY) - time)
+  // The median, for the machine may be busy. Polling would take 12 ms.
+  expect(delays.sort((a, b) => a - b)[50]).toBeLessThan(5)
   await log.close()
 })

@@ -52,7 +52,7 @@ const contents = async (topic: string) =>
 
 test('records older than the retention time go, and readers that are behind continue at the start', async () => {
   await open()
-  await log.ensureTopic('t', { retentionMs: 300 })
+  await log.ensureTopic('t', { retentionMs: 1000 })
   // Its own timestamp is of no account: it was appended just now.
   await log.append('t', [{ key: null, value: bytes('old'), timestamp: 5 }])
   const member = new Member(log, { topics: ['t'], group: 'g' })
