@@ -20,7 +20,7 @@ export class Live {
   readonly #hub: Hub
   readonly #sessions = new Set<Session>()
   readonly #heartbeat: NodeJS.Timeout
-  #closing = false
+  readonly #closing = new AbortController()
 
   constructor(options: LiveOptions) {
     this.#options = options
@@ -32,10 +32,15 @@ export class Live {
     this.#heartbeat.unref()
   }
 
+  /** Fires when the server begins to close: streams that are no sessions end with it too. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
   /** A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. */
   open(transport: Transport, authenticated: boolean): Session {
     const session = this.#add(transport, webSocketEncoding, authenticated)
-    if (this.#closing) session.close(closeCodes.goingAway, 'shutting down')
+    if (this.closing.aborted) session.close(closeCodes.goingAway, 'shutting down')
     else if (this.#sessions.size > this.limits.sessions) session.close(closeCodes.overloaded, 'too many sessions')
     return session
   }
@@ -45,7 +50,7 @@ export class Live {
    * `Retryable` (`overloaded`) when there are as many sessions as are allowed.
    */
   async listen(transport: Transport, channel: string, options: SubscribeOptions): Promise<Session> {
-    if (this.#closing || this.#sessions.size >= this.limits.sessions) {
+    if (this.closing.aborted || this.#sessions.size >= this.limits.sessions) {
       throw new Retryable({ code: 'overloaded', message: 'The server takes no more live sessions at present.' })
     }
     const session = this.#add(transport, sseEncoding, true)
@@ -60,7 +65,7 @@ export class Live {
 
   /** Tells every client to come back later, and stops reading. */
   async close(): Promise<void> {
-    this.#closing = true
+    this.#closing.abort()
     clearInterval(this.#heartbeat)
     for (const session of [...this.#sessions]) session.close(closeCodes.goingAway, 'shutting down')
     await this.#hub.close()

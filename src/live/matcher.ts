@@ -17,12 +17,14 @@ export class BatchScores {
     this.#queries = queries
   }
 
-  of(event: ChannelEvent): Float32Array | undefined {
+  /** Undefined if the event has no vector of the query's dimension. */
+  of(event: ChannelEvent, { dimension, row }: StandingQuery): number | undefined {
+    if (event.event.vector?.length !== dimension) return undefined
     if (!this.#scores.has(event)) {
       const { vector } = event.event
       this.#scores.set(event, vector === undefined ? undefined : this.#queries.compare(vector))
     }
-    return this.#scores.get(event)
+    return this.#scores.get(event)?.[row]
   }
 }
 
@@ -40,7 +42,7 @@ export function match(
       continue
     }
     if (filter && !passes(filter, event)) continue
-    const score = similar && scores.of(event)?.[similar.query.row]
+    const score = similar && scores.of(event, similar.query)
     if (similar && score === undefined) comparable = false
     if (similar && (score === undefined || score < similar.minScore)) continue
     matched.push(new Matched(event, score))

@@ -2,9 +2,44 @@ import { InvalidInput } from '../core/errors.ts'
 
 /** A query that stands: every new event's vector is compared with it. */
 export interface StandingQuery {
-  /** Its row in the matrix, and so its index in the scores. */
+  readonly dimension: number
+  /** Its row in the matrix of its dimension, and so its index in the scores. */
   readonly row: number
   release(): void
+}
+
+/** The standing queries of one channel, by their dimension: a vector is compared with those of its own. */
+export class StandingQueries {
+  readonly #matrices = new Map<number, QueryMatrix>()
+
+  get size(): number {
+    return [...this.#matrices.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** `key` is the same for equal queries. Throws `InvalidInput` (`bad_vector`) for a vector without a direction. */
+  add(key: string, vector: Float32Array): StandingQuery {
+    const direction = normalised(vector)
+    const dimension = vector.length
+    const matrix = this.#matrices.get(dimension) ?? new QueryMatrix(dimension)
+    this.#matrices.set(dimension, matrix)
+    const row = matrix.add(key, direction)
+    let released = false
+    return {
+      dimension,
+      row,
+      release: () => {
+        if (released) return
+        released = true
+        matrix.remove(key)
+        if (matrix.size === 0) this.#matrices.delete(dimension)
+      },
+    }
+  }
+
+  /** Cosine similarity of a vector of length 1 to each query of its dimension, by row; undefined if there is none. */
+  compare(vector: Float32Array): Float32Array | undefined {
+    return this.#matrices.get(vector.length)?.compare(vector)
+  }
 }
 
 interface Row {
@@ -12,81 +47,58 @@ interface Row {
   users: number
 }
 
-/**
- * The standing queries of one channel as one matrix, a row for each distinct query, so that an event is compared with
- * all of them in one pass over contiguous memory.
- */
-export class StandingQueries {
+/** A row for each distinct query, so that an event is compared with all in one pass over contiguous memory. */
+class QueryMatrix {
+  readonly #dimension: number
   readonly #rows = new Map<string, Row>()
   readonly #free: number[] = []
-  #matrix = new Float32Array(0)
-  #dimension = 0
+  #values = new Float32Array(0)
   #height = 0
+
+  constructor(dimension: number) {
+    this.#dimension = dimension
+  }
 
   get size(): number {
     return this.#rows.size
   }
 
-  /** `key` is the same for equal queries. Throws `InvalidInput` for a vector of another dimension than the others. */
-  add(key: string, vector: Float32Array): StandingQuery {
+  add(key: string, direction: Float32Array): number {
     const known = this.#rows.get(key)
     if (known) {
       known.users++
-      return this.#handle(key, known)
+      return known.row
     }
-    if (this.#rows.size === 0) this.#reset(vector.length)
-    if (vector.length !== this.#dimension) {
-      throw new InvalidInput({
-        code: 'dimension_mismatch',
-        message: `The vector has ${vector.length} numbers, but this channel's standing queries have ${this.#dimension}.`,
-      })
-    }
-    const row = { row: this.#free.pop() ?? this.#height++, users: 1 }
-    if ((row.row + 1) * this.#dimension > this.#matrix.length) this.#grow()
-    this.#matrix.set(normalised(vector), row.row * this.#dimension)
-    this.#rows.set(key, row)
-    return this.#handle(key, row)
+    const row = this.#free.pop() ?? this.#height++
+    if ((row + 1) * this.#dimension > this.#values.length) this.#grow()
+    this.#values.set(direction, row * this.#dimension)
+    this.#rows.set(key, { row, users: 1 })
+    return row
   }
 
-  /** Cosine similarity of a vector of length 1 to each query, by row; undefined if the dimension is another. */
-  compare(vector: Float32Array): Float32Array | undefined {
+  remove(key: string): void {
+    const known = this.#rows.get(key)
+    if (!known || --known.users > 0) return
+    this.#rows.delete(key)
+    this.#free.push(known.row)
+  }
+
+  compare(vector: Float32Array): Float32Array {
     const dimension = this.#dimension
-    if (vector.length !== dimension) return undefined
-    const matrix = this.#matrix
+    const values = this.#values
     const scores = new Float32Array(this.#height)
     for (let row = 0, at = 0; row < scores.length; row++, at += dimension) {
       let sum = 0
-      for (let index = 0; index < dimension; index++) sum += (matrix[at + index] ?? 0) * (vector[index] ?? 0)
+      for (let index = 0; index < dimension; index++) sum += (values[at + index] ?? 0) * (vector[index] ?? 0)
       scores[row] = sum
     }
     return scores
   }
 
-  #handle(key: string, row: Row): StandingQuery {
-    let released = false
-    return {
-      row: row.row,
-      release: () => {
-        if (released) return
-        released = true
-        if (--row.users > 0) return
-        this.#rows.delete(key)
-        this.#free.push(row.row)
-      },
-    }
-  }
-
-  #reset(dimension: number): void {
-    this.#dimension = dimension
-    this.#height = 0
-    this.#free.length = 0
-    this.#matrix = new Float32Array(0)
-  }
-
   #grow(): void {
-    const grown = new Float32Array(Math.max(16 * this.#dimension, this.#matrix.length * 2))
-    grown.set(this.#matrix)
-    this.#matrix = grown
+    const grown = new Float32Array(Math.max(16 * this.#dimension, this.#values.length * 2))
+    grown.set(this.#values)
+    this.#values = grown
   }
 }
 

@@ -50,7 +50,7 @@ const example = {
 const decoder = new TextDecoder()
 const readLimit = { events: 500, bytes: 1_000_000 }
 
-export function eventRoutes(routes: Routes, { services, limits }: ServerContext): void {
+export function eventRoutes(routes: Routes, { services, limits, live }: ServerContext): void {
   routes.add(
     {
       method: 'post',
@@ -137,7 +137,7 @@ export function eventRoutes(routes: Routes, { services, limits }: ServerContext)
       const log = await services.log()
       const topic = await findTopic(log, pathParameter(c, 'topic'))
       const codec = await services.serde.codec(topic.name)
-      return streamEvents(c, (signal) => tail(log, topic, codec, last, signal))
+      return streamEvents(c, live.closing, (signal) => tail(log, topic, codec, last, signal))
     },
   )
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
@@ -40,7 +40,11 @@ export async function listen(
     })
   }
   const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }))
-  const endStreams = trackStreams(server)
+  let closing = false
+  server.on('request', (request, response) => {
+    // A connection whose last request is answered is not kept open for another.
+    response.on('finish', () => closing && request.socket.destroySoon())
+  })
   const sockets = acceptWebSockets(server, context)
   server.listen(port, host)
   await once(server, 'listening').catch((error: unknown) => {
@@ -52,30 +56,14 @@ export async function listen(
     address: `http://${isIPv6(host) ? `[${host}]` : host}:${actual}`,
     async close() {
       const closed = once(server, 'close')
+      closing = true
       server.close()
       await context.live.close()
       sockets.close()
-      endStreams()
-      // A connection whose last request is answered would be kept open for another.
-      const idle = setInterval(() => server.closeIdleConnections(), 20)
       const late = setTimeout(() => server.closeAllConnections(), drainMs)
       await closed
-      clearInterval(idle)
       clearTimeout(late)
     },
-  }
-}
-
-/** Answers how to end the open streams of events, which have no end of their own: what was written still goes out. */
-function trackStreams(server: Server): () => void {
-  const open = new Set<ServerResponse>()
-  server.on('request', (_request, response) => {
-    open.add(response)
-    response.once('close', () => open.delete(response))
-  })
-  return () => {
-    // Whatever else has begun to be answered was handed over as a whole.
-    for (const response of open) if (response.headersSent && !response.writableEnded) response.socket?.destroySoon()
   }
 }
 

@@ -33,9 +33,20 @@ export function createLive({ services, expressions, auth, metrics, log, limits }
 }
 
 function observe(metrics: Metrics): LiveObserver {
+  // Clients choose the names of channels: those that nobody is subscribed to must not stay.
+  const subscriptions = new Map<string, number>()
   return {
     session: (transport, change) => metrics.liveSessions.inc({ transport }, change),
-    subscription: (channel, change) => metrics.liveSubscriptions.inc({ channel }, change),
+    subscription: (channel, change) => {
+      const count = (subscriptions.get(channel) ?? 0) + change
+      if (count > 0) {
+        subscriptions.set(channel, count)
+        metrics.liveSubscriptions.set({ channel }, count)
+      } else {
+        subscriptions.delete(channel)
+        metrics.liveSubscriptions.remove({ channel })
+      }
+    },
     delivered: (channel, events) => metrics.liveDelivered.inc({ channel }, events),
     skipped: (channel, reason, events) => metrics.liveSkipped.inc({ channel, reason }, events),
     closed: (code) => metrics.liveClosed.inc({ code: String(code) }),

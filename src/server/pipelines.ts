@@ -48,7 +48,7 @@ const example = {
 const one = { description: 'The pipeline.', content: { 'application/json': { schema: pipeline, example } } }
 const largestFile = 1_000_000
 
-export function pipelineRoutes(routes: Routes, { pipelines: control }: ServerContext): void {
+export function pipelineRoutes(routes: Routes, { pipelines: control, live }: ServerContext): void {
   routes.add(
     {
       method: 'get',
@@ -71,7 +71,8 @@ export function pipelineRoutes(routes: Routes, { pipelines: control }: ServerCon
     },
     async (c) => {
       const { watch, interval } = readQuery(c, watchQuery)
-      if (watch === 'true') return streamEvents(c, (signal) => changes(() => control.list(), interval, signal))
+      if (watch === 'true')
+        return streamEvents(c, live.closing, (signal) => changes(() => control.list(), interval, signal))
       return c.json({ pipelines: await control.list() })
     },
   )

@@ -19,22 +19,28 @@ export interface ServerSentEvent {
   readonly data: unknown
 }
 
+const keepAliveMs = 20_000
+
 /**
- * A stream of what `produce` yields, as fast as the client takes it; a comment is sent after `keepAliveMs` of silence.
- * Its signal fires when the client is gone.
+ * A stream of what `produce` yields, as fast as the client takes it, with comments in between so that silence is not
+ * taken for an end. The signal of `produce` fires when the client is gone or when `closing` fires; it then has to end.
  */
 export function streamEvents(
   c: Context,
+  closing: AbortSignal,
   produce: (signal: AbortSignal) => AsyncIterable<ServerSentEvent>,
-  keepAliveMs = 20_000,
 ): Response {
-  const gone = new AbortController()
+  const stopping = new AbortController()
+  let gone = false
   let keepAlive: NodeJS.Timeout | undefined
   let events: AsyncIterator<ServerSentEvent> | undefined
   const stop = () => {
     clearInterval(keepAlive)
-    gone.abort()
+    closing.removeEventListener('abort', stop)
+    stopping.abort()
   }
+  closing.addEventListener('abort', stop)
+  if (closing.aborted) stop()
   const stream = new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(encoder.encode(': open\n\n'))
@@ -44,9 +50,9 @@ export function streamEvents(
       keepAlive.unref()
     },
     async pull(controller) {
-      events ??= produce(gone.signal)[Symbol.asyncIterator]()
+      events ??= produce(stopping.signal)[Symbol.asyncIterator]()
       const next = await events.next()
-      if (gone.signal.aborted) return
+      if (gone) return
       if (!next.done) {
         controller.enqueue(encoder.encode(format(next.value)))
         return
@@ -54,7 +60,10 @@ export function streamEvents(
       stop()
       controller.close()
     },
-    cancel: stop,
+    cancel() {
+      gone = true
+      stop()
+    },
   })
   return eventStream(c, stream)
 }

@@ -1,5 +1,8 @@
 import { z } from 'zod'
+import { InvalidInput } from '../core/errors.ts'
+import type { Json } from '../core/event.ts'
 import type { TopicConfig, TopicInfo } from '../core/event-log.ts'
+import type { Serde } from '../core/serde.ts'
 import { byteSize, duration } from '../core/units.ts'
 import { readJson } from './body.ts'
 import type { ServerContext } from './context.ts'
@@ -46,7 +49,8 @@ const topic = answer(
       retentionBytes: z.number(),
       compact: z.boolean(),
     }),
-    format: z.string().describe('How values are encoded.'),
+    format: z.string().describe('How values are encoded; `unknown` if the schema cannot be used.'),
+    problem: z.string().optional().describe('Why the schema cannot be used.'),
     schema: anyJson.optional().describe("The topic's schema as its author wrote it, if it has one."),
   }),
 )
@@ -62,15 +66,29 @@ const example = {
   format: 'json',
 }
 
+/** A schema that cannot be used is no reason to hide the topics. */
+async function contract(
+  serde: Serde,
+  topic: string,
+): Promise<{ format: string; schema?: Json | undefined; problem?: string }> {
+  try {
+    const { format, schema } = await serde.codec(topic)
+    return { format, schema }
+  } catch (error) {
+    if (!(error instanceof InvalidInput)) throw error
+    return { format: 'unknown', problem: error.message }
+  }
+}
+
 export function topicRoutes(routes: Routes, { services }: ServerContext): void {
   const rates = new TopicRates(async () => (await services.log()).topics())
 
   const describe = async (info: TopicInfo, rate: number) => {
-    const { format, schema } = await services.serde.codec(info.name)
+    const { format, schema, problem } = await contract(services.serde, info.name)
     const records = info.partitions.reduce((sum, partition) => sum + partition.records, 0)
     const bytes = info.partitions.reduce((sum, partition) => sum + partition.bytes, 0)
     const known = { name: info.name, partitions: info.partitions, records, bytes, rate, config: info.config, format }
-    return schema === undefined ? known : { ...known, schema }
+    return { ...known, schema, problem }
   }
 
   routes.add(

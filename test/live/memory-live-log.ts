@@ -12,6 +12,7 @@ export class MemoryLiveLog implements LiveLog {
   readonly #channels = new Map<string, Stored>()
   readonly #keep: number
   #epochs = 0
+  #version = 0
   #held: Promise<void> = Promise.resolve()
   #wake: (() => void)[] = []
 
@@ -61,6 +62,7 @@ export class MemoryLiveLog implements LiveLog {
     let next = from
     while (!signal.aborted && this.#channels.get(channel) === stored) {
       await this.#held
+      const version = this.#version
       const batch = await this.read(channel, next, 1_000)
       const last = batch.at(-1)
       if (last) {
@@ -68,6 +70,7 @@ export class MemoryLiveLog implements LiveLog {
         yield batch
         continue
       }
+      if (version !== this.#version) continue
       await new Promise<void>((resolve) => {
         const wake = () => {
           signal.removeEventListener('abort', wake)
@@ -97,6 +100,7 @@ export class MemoryLiveLog implements LiveLog {
   }
 
   #notify(): void {
+    this.#version++
     const waiting = this.#wake
     this.#wake = []
     for (const resolve of waiting) resolve()

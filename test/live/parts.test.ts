@@ -96,12 +96,14 @@ describe('standing queries', () => {
     )
   })
 
-  test('another dimension, or no direction', () => {
+  test('a vector is compared with the queries of its dimension; one without a direction is refused', () => {
     const queries = new StandingQueries()
     queries.add('a', Float32Array.of(1, 0))
-    expect(() => queries.add('b', Float32Array.of(1, 0, 0))).toThrow('3 numbers')
+    const other = queries.add('b', Float32Array.of(0, 0, 2))
     expect(() => queries.add('c', Float32Array.of(0, 0))).toThrow('no direction')
-    expect(queries.compare(Float32Array.of(1, 0, 0))).toBeUndefined()
+    expect(queries.compare(Float32Array.of(0, 0, 1))?.[other.row]).toBe(1)
+    other.release()
+    expect(queries.compare(Float32Array.of(0, 0, 1))).toBeUndefined()
   })
 })
 

@@ -53,6 +53,9 @@ test('closing lets a request in flight finish, and tells live clients to come ba
   socket.send({ id: 1, type: 'subscribe', channel: 'tickets' })
   await socket.reply(1)
   const stream = await harness.fetch('/v1/live/tickets')
+  const others = ['/v1/pipelines?watch=true', '/v1/topics/tickets/tail'].map(async (path) =>
+    (await harness.fetch(path)).text(),
+  )
   let finish: (chunk: string) => void = () => undefined
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
@@ -70,6 +73,7 @@ test('closing lets a request in flight finish, and tells live clients to come ba
   expect(await stream.text()).toContain('event: subscribed')
   finish('{"a":1}')
   expect((await inFlight).status).toBe(200)
+  await Promise.all(others)
   await restarted
   expect((await harness.fetch('/livez')).status).toBe(200)
 })
