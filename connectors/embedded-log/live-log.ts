@@ -124,6 +124,7 @@ class EmbeddedLiveLog implements LiveLog {
   /** A failure, such as a full disk, is met again by the next append, which reports it. */
   async #trimAll(): Promise<void> {
     try {
+      this.#store.releaseDeadReaders()
       for (const channel of await this.channels())
         while (!this.#closing.signal.aborted) {
           const removed = await this.#store.writeEssential(() => this.#channels.trim(channel, trimStep))

@@ -42,6 +42,7 @@ export class Maintenance {
   async #run(): Promise<void> {
     const { store, topics, closed } = this.#parts
     try {
+      store.releaseDeadReaders()
       store.refresh()
       for (const topic of topics.all())
         for (let partition = 0; partition < topic.config.partitions && !closed.aborted; partition++) {

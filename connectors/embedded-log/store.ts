@@ -64,6 +64,11 @@ export class Store {
     this.#root.resetReadTxn()
   }
 
+  /** A process that was killed while it read would keep its snapshot, and with it every page freed since, for ever. */
+  releaseDeadReaders(): void {
+    if (!this.#closed) this.#root.readerCheck()
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     await this.#commits.close()
