@@ -8,6 +8,7 @@ import type { Benchmark } from './figure.ts'
 import { sleep, startProduct } from './product.ts'
 
 const asked = 50
+const longestMs = 600_000
 const leastPackages = 200
 
 interface Package {
@@ -74,7 +75,9 @@ async function linkPackages(from: string, to: string): Promise<void> {
 }
 
 async function settled(status: () => Promise<Status>): Promise<void> {
+  const deadline = performance.now() + longestMs
   for (let before = -1; ; ) {
+    if (performance.now() > deadline) throw new Error(`not done after ${longestMs} ms`)
     const { state, reason, lag, totals } = await status()
     if (state === 'failed') throw new Error(reason)
     if (lag === 0 && totals.read > 0 && totals.read === before) return

@@ -8,7 +8,7 @@ export interface Product extends AsyncDisposable {
   readonly cli: RunningCli
   get(path: string): Promise<unknown>
   post(path: string, body: unknown): Promise<unknown>
-  /** Resident memory of the process in megabytes. */
+  /** Memory of the process in megabytes, without the files it maps: LMDB's pages are the page cache's, and given back. */
   memory(): Promise<number>
 }
 
@@ -36,7 +36,7 @@ export async function startProduct(
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
       }),
-    memory: () => residentMemory(cli.pid),
+    memory: () => anonymousMemory(cli.pid),
     [Symbol.asyncDispose]: async () => {
       await cli[Symbol.asyncDispose]()
       await temp?.[Symbol.asyncDispose]()
@@ -62,9 +62,9 @@ async function request(url: string, init?: RequestInit): Promise<unknown> {
   return text === '' ? undefined : JSON.parse(text)
 }
 
-async function residentMemory(pid: number): Promise<number> {
+async function anonymousMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024
+  return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024
 }
 
 export function sleep(milliseconds: number): Promise<void> {

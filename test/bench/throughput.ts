@@ -16,6 +16,7 @@ sinks:
       columns: { at: { type: DateTime64(3), from: timestamp }, order: UInt64, customer: String, amount: Float64, country: LowCardinality(String) }
 `
 const events = 2_000_000
+const longestMs = 180_000
 const batch = 5_000
 const countries = ['de', 'fr', 'it', 'nl', 'pl', 'se']
 
@@ -25,10 +26,12 @@ export const throughput: Benchmark = {
   summary: 'log, filter, map, ClickHouse; memory over two million events',
   async run() {
     await using folder = await tempFolder()
-    await fill(join(folder.path, 'data'))
+    await fill(join(folder.path, 'data/log'))
     await using product = await startProduct({ 'pipelines/orders.yaml': pipeline }, { folder: folder.path })
     const samples: { readonly read: number; readonly at: number; readonly memory: number }[] = []
+    const deadline = performance.now() + longestMs
     for (;;) {
+      if (performance.now() > deadline) throw new Error(`not done after ${longestMs} ms`)
       const { totals, lag } = (await product.get('/v1/pipelines/orders')) as {
         totals: { read: number }
         lag: number
@@ -55,10 +58,10 @@ export const throughput: Benchmark = {
         unit: 'events/s',
         least: 50_000,
       },
-      { name: 'resident memory after 500,000 events', value: memoryAt(0.25), unit: 'MB' },
-      { name: 'resident memory after 2,000,000 events', value: last.memory, unit: 'MB' },
+      { name: 'memory after 500,000 events', value: memoryAt(0.25), unit: 'MB' },
+      { name: 'memory after 2,000,000 events', value: last.memory, unit: 'MB' },
       {
-        name: 'resident memory, peak over that after a quarter',
+        name: 'memory, peak over that after a quarter',
         value: peak / memoryAt(0.25),
         unit: 'ratio',
         most: 1.25,
