@@ -10,7 +10,7 @@ import { boundedLoad } from './load.ts'
 import { openApi } from './openapi.ts'
 import { pipelineRoutes } from './pipelines.ts'
 import { probeRoutes } from './probes.ts'
-import { problemResponse, toProblem } from './problem.ts'
+import { problemResponse, retryAfter, toProblem } from './problem.ts'
 import { queryRoutes } from './query.ts'
 import { Routes } from './route.ts'
 import { serveStatic } from './static.ts'
@@ -24,8 +24,11 @@ export function createApp(context: ServerContext): Hono {
     if (!(error instanceof MillraceError)) {
       context.log.error('A request failed unexpectedly.', { method: c.req.method, path: c.req.path, error })
     }
-    const headers: Record<string, string> = problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}
-    return problemResponse(c, problem, headers)
+    const retry = retryAfter(error)
+    return problemResponse(c, problem, {
+      ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      ...(retry === undefined ? {} : { 'retry-after': retry }),
+    })
   })
   app.notFound((c) => {
     const detail = `There is no ${c.req.method} ${c.req.path}.`

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
-import type { z } from 'zod'
+import { z } from 'zod'
+import { didYouMean } from '../core/nearest.ts'
 import { parseJson } from './json-text.ts'
 import { InvalidRequest } from './problem.ts'
 
@@ -77,18 +78,37 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, part: 'body' | 'query'
   const where = first?.pointer ? ` at ${first.pointer}` : ''
   throw new InvalidRequest(
     400,
-    { code: `invalid_${part}`, message: `The request's ${part} is wrong${where}: ${first?.message ?? 'invalid'}.` },
+    {
+      code: `invalid_${part}`,
+      message: `The request's ${part} is wrong${where}: ${sentence(first?.message ?? 'invalid')}`,
+    },
     errors,
   )
 }
 
 function safeParse<T>(schema: z.ZodType<T>, value: unknown) {
   try {
-    return schema.safeParse(value)
+    return schema.safeParse(value, { error: plainMessage })
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     throw new InvalidRequest(400, { code: 'too_deep', message: 'The body is nested too deeply.' })
   }
+}
+
+/** Messages that a schema's author wrote come before these. */
+function plainMessage(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type' && issue.input === undefined) return 'is missing'
+  if (issue.code !== 'unrecognized_keys') return undefined
+  const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : []
+  return issue.keys.map((key) => `unknown field "${key}"${didYouMean(key, known) || knownFields(known)}`).join('; ')
+}
+
+function knownFields(known: readonly string[]): string {
+  return known.length === 0 ? '' : `; there are ${known.join(', ')}`
+}
+
+function sentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`
 }
 
 function tooLarge(limit: number, declared?: number): InvalidRequest {
@@ -97,6 +117,6 @@ function tooLarge(limit: number, declared?: number): InvalidRequest {
   return new InvalidRequest(413, {
     code: 'body_too_large',
     message: `The body may have ${megabytes(limit)}, and this one has ${size}. Nothing of it was taken.`,
-    hint: 'Send the events in several requests, or raise server.maxBody.',
+    hint: 'Send the events in several requests.',
   })
 }

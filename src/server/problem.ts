@@ -67,11 +67,15 @@ export function toProblem(error: unknown): Problem {
   return problem(error instanceof Fatal ? 500 : 400, code, message, hint)
 }
 
+/** Seconds to wait before the next try, for an error that may pass. */
+export function retryAfter(error: unknown): string | undefined {
+  if (!(error instanceof Retryable)) return undefined
+  return String(Math.max(1, Math.ceil((error.delayMs ?? 0) / 1000)))
+}
+
 export function problemResponse(c: Context, problem: Problem, headers: Record<string, string> = {}): Response {
-  const retry = problem.status === 503 ? { 'retry-after': '1' } : {}
   return c.body(JSON.stringify(problem), problem.status, {
     'content-type': 'application/problem+json',
-    ...retry,
     ...headers,
   })
 }
