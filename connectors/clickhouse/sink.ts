@@ -2,13 +2,22 @@ import { z } from 'zod'
 import { type BlockSink, type ComponentContext, defineSink, type Reference } from '../../src/core/component.ts'
 import { insertIsolating } from './isolate.ts'
 import { type ColumnSource, rowBuilder } from './rows.ts'
+import { isType } from './types.ts'
 
 const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/
 
+/** Whether there is such a type only ClickHouse knows, and says at the start. */
+const type = z
+  .string()
+  .min(1, { abort: true })
+  .refine(isType, {
+    error: ({ input }) => `"${String(input)}" is no ClickHouse type; write it like String or DateTime64(3)`,
+  })
+
 const column = z.union([
-  z.string().min(1).describe('The ClickHouse type of the column; the value is the field of the same name.'),
+  type.describe('The ClickHouse type of the column; the value is the field of the same name.'),
   z.strictObject({
-    type: z.string().min(1).describe('The ClickHouse type of the column, such as LowCardinality(String).'),
+    type: type.describe('The ClickHouse type of the column, such as LowCardinality(String).'),
     from: z.string().optional().describe('The expression that gives the value. Default: the field of the same name.'),
   }),
 ])

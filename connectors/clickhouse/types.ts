@@ -16,6 +16,16 @@ export function parseType(text: string): TypeNode {
   return { name, args: inner === undefined ? [] : splitArguments(inner, text) }
 }
 
+/** Whether the text has the form of a type. */
+export function isType(text: string): boolean {
+  try {
+    parseType(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function splitArguments(inner: string, whole: string): string[] {
   const args: string[] = []
   let depth = 0
