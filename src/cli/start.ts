@@ -14,6 +14,7 @@ import { createApp, createLive, defaultServerLimits, folderFiles, listen } from 
 import { createMetrics, type Log } from '../telemetry/index.ts'
 import { catalog } from './catalog.ts'
 import { makeFolder } from './folder.ts'
+import { createObserver } from './observe.ts'
 import { packageRoot, packageVersion } from './package.ts'
 import { openServices } from './services.ts'
 
@@ -64,6 +65,7 @@ export async function startMillrace({ runtime, specs, log }: StartOptions): Prom
       live: createLive({ services, expressions, auth, metrics, log }),
       auth,
       metrics,
+      observe: createObserver(metrics, supervisor, services.embedderStats),
       log,
       ready: () => {
         const starting = supervisor.starting().map((name) => `pipeline ${name} is starting`)

@@ -32,6 +32,8 @@ export interface ServerContext {
    */
   readonly auth?: { readonly token: string } | undefined
   readonly metrics: Metrics
+  /** Brings the metrics up to date before a scrape. */
+  readonly observe?: (() => Promise<void>) | undefined
   readonly log: Log
   readonly ready: () => Readiness
   readonly version: string

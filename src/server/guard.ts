@@ -63,7 +63,7 @@ export function refusal(verdict: Exclude<Verdict, 'allowed'>): InvalidRequest {
   return new InvalidRequest(403, {
     code: verdict,
     message: `The request was ${what}. Without a token only this machine is answered.`,
-    hint: 'Set server.token (MILLRACE_TOKEN) and send it, or open the page from localhost.',
+    hint: 'Set server.token (MILLRACE_SERVER_TOKEN) and send it, or open the page from localhost.',
   })
 }
 

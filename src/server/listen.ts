@@ -36,7 +36,7 @@ export async function listen(
     throw new InvalidInput({
       code: 'auth_required',
       message: `The server would be open to everyone who can reach ${host}, so it does not start there without a token.`,
-      hint: 'Set server.token in millrace.yaml (or MILLRACE_TOKEN), or listen on 127.0.0.1.',
+      hint: 'Set server.token in millrace.yaml (or MILLRACE_SERVER_TOKEN), or listen on 127.0.0.1.',
     })
   }
   const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }))

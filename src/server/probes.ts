@@ -6,7 +6,7 @@ import { answer } from './schemas.ts'
 const alive = answer('Alive', z.object({ service: z.literal('millrace'), version: z.string() }))
 const readiness = answer('Readiness', z.object({ ready: z.boolean(), reasons: z.array(z.string()) }))
 
-export function probeRoutes(routes: Routes, { ready, version, metrics }: ServerContext): void {
+export function probeRoutes(routes: Routes, { ready, version, metrics, observe }: ServerContext): void {
   routes.add(
     {
       method: 'get',
@@ -65,6 +65,9 @@ export function probeRoutes(routes: Routes, { ready, version, metrics }: ServerC
       },
       problems: [401],
     },
-    async (c) => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+    async (c) => {
+      await observe?.()
+      return c.body(await metrics.text(), 200, { 'content-type': metrics.contentType })
+    },
   )
 }

@@ -62,7 +62,7 @@ const example = {
   records: 42,
   bytes: 9132,
   rate: 3.5,
-  config: { partitions: 1, retentionMs: 604800000, retentionBytes: 0, compact: false },
+  config: { partitions: 1, retentionMs: 604800000, retentionBytes: 10000000000, compact: false },
   format: 'json',
 }
 

@@ -20,6 +20,13 @@ export interface Metrics {
   readonly sinkWriteSeconds: Histogram<'pipeline' | 'sink'>
   /** From an event's timestamp to its acceptance by the live sink, or by the last event sink. */
   readonly latencySeconds: Histogram<'pipeline'>
+  /** Texts that the embedder answered, by where the vector came from: the model, or a cache. */
+  readonly embedderTexts: Counter<'origin'>
+  readonly embedderTokens: Counter
+  /** Texts that were longer than the model takes, and cut. */
+  readonly embedderTruncated: Counter
+  /** Texts that wait or run now. */
+  readonly embedderQueue: Gauge
   readonly httpSeconds: Histogram<'method' | 'route' | 'status'>
   readonly liveSessions: Gauge<'transport'>
   readonly liveSubscriptions: Gauge<'channel'>
@@ -66,6 +73,10 @@ export function createMetrics(): Metrics {
     pipelineState: gauge('millrace_pipeline_state', '1 for the state a pipeline is in.', 'pipeline', 'state'),
     sinkWriteSeconds: seconds('millrace_sink_write_seconds', 'Duration of one write to a sink.', 'pipeline', 'sink'),
     latencySeconds: seconds('millrace_latency_seconds', "From an event's timestamp to its acceptance.", 'pipeline'),
+    embedderTexts: counter('millrace_embedder_texts_total', 'Texts embedded, by origin of the vector.', 'origin'),
+    embedderTokens: counter('millrace_embedder_tokens_total', 'Tokens that went through the model.'),
+    embedderTruncated: counter('millrace_embedder_truncated_total', 'Texts that were cut.'),
+    embedderQueue: gauge('millrace_embedder_queue', 'Texts that wait or run now.'),
     httpSeconds: seconds('millrace_http_request_seconds', 'Duration of HTTP requests.', 'method', 'route', 'status'),
     liveSessions: gauge('millrace_live_sessions', 'Connected live sessions.', 'transport'),
     liveSubscriptions: gauge('millrace_live_subscriptions', 'Live subscriptions.', 'channel'),
