@@ -10,7 +10,12 @@ export interface Topic {
   readonly config: TopicConfig
 }
 
-const defaults: TopicConfig = { partitions: 1, retentionMs: 7 * 24 * 60 * 60 * 1000, retentionBytes: 0, compact: false }
+const defaults: TopicConfig = {
+  partitions: 1,
+  retentionMs: 7 * 24 * 60 * 60 * 1000,
+  retentionBytes: 10e9,
+  compact: false,
+}
 const mostPartitions = 1024
 
 /** The topics by name. Read from the store each time, for another process may have changed them. */

@@ -67,22 +67,18 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
   }
 }
 
-const ownDefaults: TopicConfig = {
-  partitions: 1,
-  retentionMs: 7 * 24 * 3_600_000,
-  retentionBytes: 10e9,
-  compact: false,
-}
-
-/** How a topic is to be created: its own settings, over the runtime's defaults, over Millrace's. */
-export function topicConfig(runtime: Pick<Runtime, 'defaults' | 'topics'>, topic: string): TopicConfig {
+/**
+ * What the runtime says of a topic: its own settings, over the defaults of all. What neither names is left out, so that a
+ * topic keeps what it was created with.
+ */
+export function topicConfig(runtime: Pick<Runtime, 'defaults' | 'topics'>, topic: string): Partial<TopicConfig> {
   const own = Object.hasOwn(runtime.topics, topic) ? runtime.topics[topic] : undefined
-  const { defaults } = runtime
+  const { partitions, retention, retentionBytes, compact } = { ...runtime.defaults, ...own }
   return {
-    partitions: own?.partitions ?? defaults.partitions ?? ownDefaults.partitions,
-    retentionMs: own?.retention ?? defaults.retention ?? ownDefaults.retentionMs,
-    retentionBytes: own?.retentionBytes ?? defaults.retentionBytes ?? ownDefaults.retentionBytes,
-    compact: own?.compact ?? defaults.compact ?? ownDefaults.compact,
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(retention === undefined ? {} : { retentionMs: retention }),
+    ...(retentionBytes === undefined ? {} : { retentionBytes }),
+    ...(compact === undefined ? {} : { compact }),
   }
 }
 
