@@ -29,13 +29,23 @@ const property = z.looseObject({
 type Property = z.infer<typeof property>
 
 const options = z.looseObject({
-  properties: z.record(z.string(), property).default({}),
+  description: z.string().default(''),
+  properties: z.record(z.string(), property).optional(),
   required: z.array(z.string()).default([]),
 })
 
-/** The options of a component, as its schema declares them. */
+/** Stands for the names of a component whose options are named freely. */
+export const freeName = '<name>'
+
+/**
+ * The options of a component, as its schema declares them. Where their names are free, there is one, under `freeName`,
+ * that tells what all of them are.
+ */
 export function optionReferences(schema: z.ZodType): OptionReference[] {
-  const { properties, required } = options.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))
+  const declared = options.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))
+  const { properties, required, description } = declared
+  if (properties === undefined)
+    return [{ name: freeName, type: 'any', required: true, default: undefined, description }]
   return Object.entries(properties).map(([name, declared]) => ({
     name,
     type: typeOf(declared),

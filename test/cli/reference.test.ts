@@ -24,6 +24,10 @@ test('tells name, type, default and description of every option, from the schema
   ])
 })
 
-test('a free mapping has no options of its own', () => {
-  expect(optionReferences(z.record(z.string(), z.string()))).toEqual([])
+test('a free mapping has one entry that tells what stands under every name', () => {
+  const schema = z.record(z.string(), z.string()).describe('The fields, each an expression.')
+  expect(optionReferences(schema)).toEqual([
+    { name: '<name>', type: 'any', required: true, default: undefined, description: 'The fields, each an expression.' },
+  ])
+  expect(optionReferences(z.strictObject({}))).toEqual([])
 })
