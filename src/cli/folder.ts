@@ -7,6 +7,8 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'its file system is read-only',
+  // What Node says when the folder above cannot take it.
+  ENOENT: 'the folder above it is read-only or gone',
 }
 const hint = 'choose another with --data or MILLRACE_DATA'
 
