@@ -5,6 +5,7 @@ import type { EventLog, LaneSource } from '../core/event-log.ts'
 import type { Expression } from '../core/expression.ts'
 import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
 import type { Codec } from '../core/serde.ts'
+import { allSettled } from './all-settled.ts'
 import { BatchSizer } from './batch-sizer.ts'
 import { BlockCutter, type Span } from './block-cutter.ts'
 import { BoundedQueue } from './bounded-queue.ts'
@@ -206,7 +207,7 @@ export class Lane {
       this.#journal.close(block.to)
       if (!this.#journal.isJournalled(block.to)) await this.#commit()
     }
-    const written = await Promise.all(blockSinks.map((named) => this.#writeBlock(block, named)))
+    const written = await allSettled(blockSinks.map((named) => this.#writeBlock(block, named)))
     await this.#abortable(Promise.all(this.#writers.map((writer) => writer.reached(block.to))))
     const letters = [
       ...block.processed.flatMap(({ deadLetters }) => deadLetters),

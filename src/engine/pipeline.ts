@@ -6,6 +6,7 @@ import type { Expressions } from '../core/expression.ts'
 import type { ComponentUse, PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
 import type { Services } from '../core/services.ts'
 import type { Log, Metrics } from '../telemetry/index.ts'
+import { allSettled } from './all-settled.ts'
 import { deadLetterTopic } from './dead-letters.ts'
 import { intakeTopic, runIntake } from './intake.ts'
 import { Lane } from './lane.ts'
@@ -99,8 +100,12 @@ export class Pipeline {
   }
 
   /** Resolves once nothing is left to read and all of it is committed, or the pipeline has ended. */
-  async drained(): Promise<void> {
-    while (!this.#stop.signal.aborted && this.#state !== 'failed') {
+  drained(): Promise<void> {
+    return this.#drained(this.#stop.signal)
+  }
+
+  async #drained(ended: AbortSignal): Promise<void> {
+    while (!ended.aborted && this.#state !== 'failed') {
       if (this.#state === 'running' && (await this.#isDrained())) return
       await delay(10)
     }
@@ -167,12 +172,13 @@ export class Pipeline {
       work.push(guarded)
     }
     try {
+      this.#intakeEnded = false
       if (built.intake) guard(this.#runIntake(built.intake, stop))
       this.#state = 'running'
       this.#reason = undefined
       this.#meter.restart()
       guard(this.#runLanes(built, stop, abort, guard))
-      await settleAll(work)
+      await allSettled(work)
     } finally {
       await Promise.all([...built.eventSinks, ...built.blockSinks].map(({ sink }) => sink.close?.()))
     }
@@ -229,7 +235,7 @@ export class Pipeline {
     })
     if (stop.aborted) return
     this.#intakeEnded = true
-    await this.drained()
+    await this.#drained(stop)
     if (stop.aborted) return
     this.#stop.abort()
     this.#state = 'finished'
@@ -285,11 +291,4 @@ function known<T>(components: ReadonlyMap<string, T>, { name }: ComponentUse): T
 
 function isFinal(error: unknown): boolean {
   return error instanceof Fatal || error instanceof InvalidInput
-}
-
-/** Waits for all, including those that are added meanwhile; then throws the first failure, if there was one. */
-async function settleAll(work: readonly Promise<void>[]): Promise<void> {
-  let settled: PromiseSettledResult<void>[] = []
-  while (settled.length < work.length) settled = await Promise.allSettled(work)
-  for (const result of settled) if (result.status === 'rejected') throw result.reason
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { InvalidInput, NotFound } from '../core/errors.ts'
+import { InvalidInput, NotFound, Retryable } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { PipelineControl, PipelineSpec, PipelineStatus } from '../core/pipeline.ts'
 import { type EngineContext, Pipeline } from './pipeline.ts'
@@ -10,6 +10,11 @@ export interface SupervisorOptions {
   parse(text: string, file: string): Promise<PipelineSpec>
   /** Keeps a pipeline that was put by the API (`undefined`: removed), so that the next start has it. */
   keep(name: string, text: string | undefined): Promise<void>
+  /**
+   * How long a pipeline that is paused, replaced or removed may take to finish what it has read, milliseconds. A sink
+   * that is down longer keeps nobody waiting: the rest is dropped, and replayed when the pipeline goes on. Default 10,000.
+   */
+  readonly patienceMs?: number
 }
 
 const endPollMs = 100
@@ -19,6 +24,8 @@ export class Supervisor implements PipelineControl {
   readonly #options: SupervisorOptions
   readonly #pipelines = new Map<string, Pipeline>()
   readonly #turns = new Map<string, Promise<unknown>>()
+  /** From then on none starts: what they need is about to be closed. */
+  #stopping = false
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -55,7 +62,7 @@ export class Supervisor implements PipelineControl {
     }
     return this.#inTurn(name, async () => {
       await this.#options.keep(name, yaml)
-      await this.#pipelines.get(name)?.stop()
+      await this.#halt(this.#pipelines.get(name))
       return this.#start(spec).status()
     })
   }
@@ -63,7 +70,7 @@ export class Supervisor implements PipelineControl {
   async remove(name: string): Promise<void> {
     this.#known(name)
     await this.#inTurn(name, async () => {
-      await this.#pipelines.get(name)?.stop()
+      await this.#halt(this.#pipelines.get(name))
       this.#pipelines.delete(name)
       await this.#options.keep(name, undefined)
     })
@@ -72,7 +79,7 @@ export class Supervisor implements PipelineControl {
   pause(name: string): Promise<PipelineStatus> {
     return this.#inTurn(name, async () => {
       const pipeline = this.#known(name)
-      await pipeline.stop()
+      await this.#halt(pipeline)
       return pipeline.status()
     })
   }
@@ -97,6 +104,7 @@ export class Supervisor implements PipelineControl {
 
   /** Stops all: finishes and commits what was read. When `abort` fires, drops the rest at once. */
   async stop(abort: AbortSignal): Promise<void> {
+    this.#stopping = true
     const pipelines = [...this.#pipelines.values()]
     const drop = () => void Promise.all(pipelines.map((pipeline) => pipeline.abort()))
     abort.addEventListener('abort', drop, { once: true })
@@ -105,7 +113,14 @@ export class Supervisor implements PipelineControl {
     abort.removeEventListener('abort', drop)
   }
 
+  async #halt(pipeline: Pipeline | undefined): Promise<void> {
+    const impatience = setTimeout(() => void pipeline?.abort(), this.#options.patienceMs ?? 10_000)
+    await pipeline?.stop()
+    clearTimeout(impatience)
+  }
+
   #start(spec: PipelineSpec): Pipeline {
+    if (this.#stopping) throw new Retryable({ code: 'stopping', message: 'the process is about to end' })
     const pipeline = new Pipeline(spec, this.#options.context)
     this.#pipelines.set(spec.name, pipeline)
     pipeline.start()
