@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { defineSink, type EventSink } from '../src/core/component.ts'
 import type { Rejection } from '../src/core/errors.ts'
 import { type Event, isJsonObject, isTombstone, type Json } from '../src/core/event.ts'
-import type { Collection, FieldValue, VectorPoint } from '../src/core/vector-store.ts'
+import type { FieldValue } from '../src/core/filter.ts'
+import type { Collection, VectorPoint } from '../src/core/vector-store.ts'
 
 const options = z.strictObject({
   collection: z.string().min(1).describe('The collection in the vector store that is written to; made if need be.'),

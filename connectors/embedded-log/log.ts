@@ -82,7 +82,7 @@ class EmbeddedLog implements EventLog {
   }
 
   async append(topicName: string, records: readonly NewRecord[], options: AppendOptions = {}): Promise<Position[]> {
-    const { store, topics, partitions, state, growth } = this.#parts
+    const { store, topics } = this.#parts
     store.refresh()
     const topic = topics.get(topicName)
     const places = records.map((record) => this.#place(topic, record))
@@ -92,18 +92,38 @@ class EmbeddedLog implements EventLog {
       0,
     )
     return store.write(bytes, () => {
-      const { once } = options
-      if (once && !this.#producers.advance(topic.id, once.producer, once.sequence)) return []
-      if (options.state) state.apply(appendScope(options.state.scope), options.state.changes)
-      const next = new Map<number, number>()
-      for (const { partition, pieces } of shares)
-        next.set(partition, partitions.append({ topicId: topic.id, partition }, pieces))
-      if (records.length > 0) growth.touch(topicName)
-      return places.map((partition) => {
-        const offset = next.get(partition) ?? 0
-        next.set(partition, offset + 1)
-        return { topic: topicName, partition, offset }
-      })
+      const left = this.#leftOut(topic, records.length, options.once)
+      if (left === 'all') return []
+      if (options.state) this.#parts.state.apply(appendScope(options.state.scope), options.state.changes)
+      if (left === 0) return this.#put(topic, places, shares)
+      const fresh = places.slice(left)
+      return this.#put(topic, fresh, split(records.slice(left), fresh))
+    })
+  }
+
+  /** Inside a transaction: how many of the records, from the first on, the producer has appended before. */
+  #leftOut({ id }: Topic, count: number, once: AppendOptions['once']): number | 'all' {
+    if (!once) return 0
+    const { producer, sequence } = once
+    const sequences = typeof sequence === 'number' ? [sequence] : sequence
+    const highest = sequences.at(-1)
+    if (highest === undefined) return 0
+    const last = this.#producers.advance(id, producer, highest)
+    if (highest <= last) return 'all'
+    return typeof sequence === 'number' ? 0 : Math.min(count, sequences.filter((each) => each <= last).length)
+  }
+
+  /** Inside a transaction. */
+  #put({ id, name }: Topic, places: readonly number[], shares: readonly Share[]): Position[] {
+    const { partitions, growth } = this.#parts
+    const next = new Map<number, number>()
+    for (const { partition, pieces } of shares)
+      next.set(partition, partitions.append({ topicId: id, partition }, pieces))
+    if (places.length > 0) growth.touch(name)
+    return places.map((partition) => {
+      const offset = next.get(partition) ?? 0
+      next.set(partition, offset + 1)
+      return { topic: name, partition, offset }
     })
   }
 
@@ -178,8 +198,13 @@ class EmbeddedLog implements EventLog {
   }
 }
 
+interface Share {
+  readonly partition: number
+  readonly pieces: readonly Piece[]
+}
+
 /** The records of each partition, encoded, in the order in which they were given. */
-function split(records: readonly NewRecord[], places: readonly number[]): { partition: number; pieces: Piece[] }[] {
+function split(records: readonly NewRecord[], places: readonly number[]): Share[] {
   const now = Date.now()
   const first = places[0]
   if (first !== undefined && places.every((place) => place === first))

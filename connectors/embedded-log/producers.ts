@@ -9,14 +9,14 @@ export class Producers {
     this.#table = store.table('producers')
   }
 
-  /** Inside a transaction: false if the producer has been at this sequence or beyond already. */
-  advance(topicId: number, producer: string, sequence: number): boolean {
+  /** Inside a transaction: moves the producer on to this sequence and answers where it stood; -Infinity for a new one. */
+  advance(topicId: number, producer: string, sequence: number): number {
     const key = createHash('sha256').update(`${topicId}/${producer}`).digest()
-    const last = this.#table.get(key)?.readDoubleLE(0)
-    if (last !== undefined && sequence <= last) return false
+    const last = this.#table.get(key)?.readDoubleLE(0) ?? Number.NEGATIVE_INFINITY
+    if (sequence <= last) return last
     const stored = Buffer.allocUnsafe(8)
     stored.writeDoubleLE(sequence)
     this.#table.putSync(key, stored)
-    return true
+    return last
   }
 }

@@ -1,5 +1,5 @@
 import type { Data, FixedSizeList } from 'apache-arrow'
-import type { FieldValue } from '../../src/core/vector-store.ts'
+import type { FieldValue } from '../../src/core/filter.ts'
 import type { ColumnType } from './columns.ts'
 import type { Sdk } from './sdk.ts'
 

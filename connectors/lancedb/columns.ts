@@ -1,6 +1,7 @@
 import type { Schema } from 'apache-arrow'
 import type { Rejection } from '../../src/core/errors.ts'
-import type { FieldValue, VectorPoint } from '../../src/core/vector-store.ts'
+import type { FieldValue } from '../../src/core/filter.ts'
+import type { VectorPoint } from '../../src/core/vector-store.ts'
 
 export type ColumnType = 'string' | 'number' | 'boolean'
 

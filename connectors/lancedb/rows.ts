@@ -1,5 +1,6 @@
 import type { Data, Schema, Table, Vector } from 'apache-arrow'
-import type { FieldValue, Match, VectorPoint } from '../../src/core/vector-store.ts'
+import type { FieldValue } from '../../src/core/filter.ts'
+import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
 import { columnData, vectorData, vectorType } from './arrow-data.ts'
 import { type Columns, type ColumnType, columnName, own } from './columns.ts'
 import type { Sdk } from './sdk.ts'

@@ -4,13 +4,8 @@ import type { Event, NewRecord, Position } from './event.ts'
 import type { TopicConfig } from './event-log.ts'
 import type { Expressions, ExpressionType } from './expression.ts'
 import type { Services } from './services.ts'
+import type { Shape } from './shape.ts'
 import type { LaneState, StateChange, StateReader } from './state.ts'
-
-/** What lint knows of the events at one point of a pipeline. `undefined` fields: anything may be there. */
-export interface Shape {
-  readonly fields: ReadonlySet<string> | undefined
-  readonly vectors: ReadonlySet<string>
-}
 
 /** Something an option refers to, so that `lint` can check it and point at it. `path` leads from the options. */
 export type Reference =

@@ -81,10 +81,11 @@ export interface TopicInfo {
 
 export interface AppendOptions {
   /**
-   * Makes a repeated append harmless: nothing is appended if this producer has already appended to this topic with this
-   * sequence or a higher one. The answer is then an empty array.
+   * Makes a repeated append harmless: left out is what this producer has already appended to this topic with the same
+   * sequence or a higher one. `sequence` is that of all records, or one for each, ascending. If all are left out, the
+   * state is not changed either, and the answer is an empty array.
    */
-  readonly once?: { readonly producer: string; readonly sequence: number } | undefined
+  readonly once?: { readonly producer: string; readonly sequence: number | readonly number[] } | undefined
   /** State that becomes durable together with the records, in the given scope. */
   readonly state?: { readonly scope: string; readonly changes: readonly StateChange[] } | undefined
 }

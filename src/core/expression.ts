@@ -1,5 +1,5 @@
-import type { Shape } from './component.ts'
 import type { Event, Json } from './event.ts'
+import type { Shape } from './shape.ts'
 
 /** What an expression sees of an event: `value`, `key`, `headers`, `timestamp`, `topic`, `partition`, `offset`. */
 export type Scope = Pick<Event, 'value' | 'key' | 'headers' | 'timestamp' | 'position'>

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { InvalidInput } from './errors.ts'
 import { didYouMean } from './nearest.ts'
-import type { FieldValue } from './vector-store.ts'
+
+/** What a field of a vector may hold. */
+export type FieldValue = string | number | boolean | null
 
 /**
  * The filter language of vector searches, in the JSON form that Pinecone made known:

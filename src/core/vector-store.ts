@@ -1,8 +1,6 @@
 import type { Rejection } from './errors.ts'
 import type { Position } from './event.ts'
-import type { Filter } from './filter.ts'
-
-export type FieldValue = string | number | boolean | null
+import type { FieldValue, Filter } from './filter.ts'
 
 export interface VectorPoint {
   /** The event's id: a second upsert under it replaces the first. */

@@ -5,11 +5,11 @@ import {
   ParseError,
   TypeError as TypeMismatch,
 } from '@marcbachmann/cel-js'
-import type { Shape } from '../core/component.ts'
 import { errorMessage } from '../core/errors.ts'
 import { isJsonObject, type Json } from '../core/event.ts'
 import type { ExpressionProblem, ExpressionType } from '../core/expression.ts'
 import { didYouMean } from '../core/nearest.ts'
+import type { Shape } from '../core/shape.ts'
 import { scopeNames } from './environment.ts'
 import { substitutes } from './functions.ts'
 import { compilePattern } from './pattern.ts'

@@ -1,8 +1,9 @@
 import { z } from 'zod'
-import { defineProcessor, type Path, type Reference, type Shape } from '../core/component.ts'
+import { defineProcessor, type Path, type Reference } from '../core/component.ts'
 import { MillraceError } from '../core/errors.ts'
 import { isJsonObject, type Json, type JsonObject } from '../core/event.ts'
 import type { Expression, Expressions } from '../core/expression.ts'
+import type { Shape } from '../core/shape.ts'
 import { eachEvent, withValue } from './outcome.ts'
 
 /** Texts are expressions; other constants stand for themselves; lists and objects hold more of the same. */

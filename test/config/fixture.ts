@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { type ParsedPipeline, parsePipeline } from '../../src/config/pipeline.ts'
-import { createCatalog, defineIntake, defineProcessor, defineSink, type Shape } from '../../src/core/component.ts'
+import { createCatalog, defineIntake, defineProcessor, defineSink } from '../../src/core/component.ts'
 import type { Expressions } from '../../src/core/expression.ts'
 import type { Serde } from '../../src/core/serde.ts'
+import type { Shape } from '../../src/core/shape.ts'
 import { duration } from '../../src/core/units.ts'
 
 const unused = () => {

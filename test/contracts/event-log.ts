@@ -166,6 +166,25 @@ export function eventLogContract(
         expect(await entries(log.state(topic))).toEqual({ last: 'd' })
       })
 
+      test('of a repeated append in which each record has its sequence, the new records are taken', async () => {
+        const topic = await topicOf(2)
+        const write = (...sequence: number[]) =>
+          log.append(
+            topic,
+            sequence.map((each) => ({ key: null, value: bytes(String(each)), partition: each % 2 })),
+            { once: { producer: topic, sequence } },
+          )
+        expect(await write(1, 3, 3, 4)).toHaveLength(4)
+        expect(await write(1, 4)).toEqual([])
+        await reopen()
+        expect(await write(3, 4, 6, 7)).toEqual([
+          { topic, partition: 0, offset: 1 },
+          { topic, partition: 1, offset: 3 },
+        ])
+        expect((await readAll(log, topic, 0)).map(({ value }) => text(value))).toEqual(['4', '6'])
+        expect((await readAll(log, topic, 1)).map(({ value }) => text(value))).toEqual(['1', '3', '3', '7'])
+      })
+
       test('state is kept by scope, in order of its keys', async () => {
         const topic = await topicOf()
         const long = 'x'.repeat(5000)

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Fatal, InvalidInput } from '../../src/core/errors.ts'
-import type { Filter } from '../../src/core/filter.ts'
-import type { Collection, CollectionSpec, FieldValue, VectorPoint, VectorStore } from '../../src/core/vector-store.ts'
+import type { FieldValue, Filter } from '../../src/core/filter.ts'
+import type { Collection, CollectionSpec, VectorPoint, VectorStore } from '../../src/core/vector-store.ts'
 import { filterOf, modelSearch, pointOf, scalarFields, vectorOf } from './vector-store-model.ts'
 
 export interface VectorStoreStorage {
