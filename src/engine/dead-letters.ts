@@ -15,10 +15,10 @@ export function deadLetterTopic(pipeline: string): string {
 
 /**
  * Appends the records with their original bytes, key and headers, and with headers that say what happened. Each offset
- * is appended once however often it is replayed and in whatever grouping: the offset is the producer's sequence.
+ * is appended once however often it is replayed and in whatever grouping: its offset is the record's sequence.
  */
 export async function writeDeadLetters(
-  log: EventLog,
+  log: Pick<EventLog, 'append'>,
   pipeline: string,
   lane: string,
   letters: readonly DeadLetter[],
@@ -31,18 +31,15 @@ export async function writeDeadLetters(
     if (!same.some(({ component }) => component === letter.component)) same.push(letter)
     byOffset.set(letter.offset, same)
   }
-  const offsets = [...byOffset.keys()].sort((a, b) => a - b)
-  const topic = deadLetterTopic(pipeline)
-  const once = (offset: number) => ({ producer: `${lane}/dlq`, sequence: offset + 1 })
-  await Promise.all(
-    offsets.map((offset) =>
-      log.append(
-        topic,
-        (byOffset.get(offset) ?? []).map((letter) => toRecord(record(offset), pipeline, letter)),
-        { once: once(offset) },
-      ),
-    ),
-  )
+  const records: NewRecord[] = []
+  const sequence: number[] = []
+  for (const [offset, same] of [...byOffset].sort(([a], [b]) => a - b))
+    for (const letter of same) {
+      records.push(toRecord(record(offset), pipeline, letter))
+      sequence.push(offset + 1)
+    }
+  // In one step: were some stored without those before them, these would be taken for stored as well.
+  await log.append(deadLetterTopic(pipeline), records, { once: { producer: `${lane}/dlq`, sequence } })
 }
 
 function toRecord(record: LogRecord, pipeline: string, letter: DeadLetter): NewRecord {

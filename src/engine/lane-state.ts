@@ -48,13 +48,16 @@ export class LaneStates {
   }
 
   async #get(keys: readonly string[]): Promise<(Json | undefined)[]> {
-    const missing = keys.filter((key) => !this.#pending.has(key))
-    const found = missing.length === 0 ? [] : await this.#committed.get(missing)
-    const committed = new Map(missing.map((key, index) => [key, found[index]]))
-    return keys.map((key) => {
+    const values = new Map<string, Json | undefined>()
+    // Taken now: by the time the committed state answers, a change may have left here for there.
+    for (const key of keys) {
       const pending = this.#pending.get(key)
-      return pending ? pending.at(-1)?.value : committed.get(key)
-    })
+      if (pending) values.set(key, pending.at(-1)?.value)
+    }
+    const missing = keys.filter((key) => !values.has(key))
+    const found = missing.length === 0 ? [] : await this.#committed.get(missing)
+    for (const [index, key] of missing.entries()) values.set(key, found[index])
+    return keys.map((key) => values.get(key))
   }
 
   #set(key: string, change: Pending): void {

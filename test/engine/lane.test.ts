@@ -53,10 +53,11 @@ class Stores {
   /** Takes what goes to the dead letters; the rest of a log is not asked for. */
   readonly fakeLog = {
     append: async (_topic: string, records: readonly NewRecord[], options?: AppendOptions) => {
-      const once = options?.once
-      if (once && (this.#sequences.get(once.producer) ?? -1) >= once.sequence) return []
-      if (once) this.#sequences.set(once.producer, once.sequence)
-      for (const { headers } of records) {
+      const { producer = '', sequence = [] } = options?.once ?? {}
+      const last = this.#sequences.get(producer) ?? -1
+      const sequences = [sequence].flat()
+      this.#sequences.set(producer, Math.max(last, ...sequences))
+      for (const { headers } of records.filter((_, index) => (sequences[index] ?? last) > last)) {
         const texts = Object.fromEntries(
           Object.entries(headers ?? {}).map(([name, b]) => [name, Buffer.from(b).toString()]),
         )
