@@ -4,7 +4,7 @@ import type { Problem } from './problem.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Names that other tools made customary, with the settings they mean. */
-const customary: Readonly<Record<string, readonly string[]>> = {
+export const customary: Readonly<Record<string, readonly string[]>> = {
   KAFKA_BROKERS: ['kafka', 'brokers'],
   SCHEMA_REGISTRY_URL: ['schemaRegistry', 'url'],
   CLICKHOUSE_URL: ['clickhouse', 'url'],

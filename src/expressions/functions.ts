@@ -11,7 +11,7 @@ import { plain } from './plain.ts'
  * | --- | --- |
  * | `text.lower()`, `text.upper()` | the text in lower or upper case, of any script |
  * | `text.replace(search, with)` | every occurrence of `search` replaced |
- * | `list.join(separator)` | texts and numbers of a list as one text |
+ * | `list.join(separator)` | the texts of a list as one text |
  * | `round(n)`, `round(n, digits)`, `floor(n)`, `ceil(n)`, `abs(n)` | a number; halves are rounded away from zero |
  * | `min(a, b)`, `max(a, b)` | the smaller, the larger number |
  * | `sum(list)` | the sum of a list of numbers |

@@ -1,13 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { catalog } from '../../src/cli/catalog.ts'
-import { packageRoot } from '../../src/cli/package.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import { parsePipeline } from '../../src/config/pipeline.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
 import { descendants, pathOf } from '../support/commands.ts'
+import { codeBlocks, documents, textOf } from '../support/documents.ts'
 import { recordingTerminal } from '../support/terminal.ts'
 
 const program = createProgram({
@@ -19,16 +17,8 @@ const program = createProgram({
   },
 })
 
-interface Block {
-  readonly file: string
-  readonly text: string
-}
-
-const blocks: Block[] = ['README.md', 'docs/cli.md', 'ARCHITECTURE.md'].flatMap((file) => {
-  const path = join(packageRoot(), file)
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
-  return [...text.matchAll(/^```[a-z]*\n(.*?)^```/gms)].map(([, block = '']) => ({ file, text: block }))
-})
+const files = await documents()
+const blocks = files.flatMap((file) => codeBlocks(textOf(file)).map(({ text }) => ({ file, text })))
 const calls = blocks.flatMap(({ text }) =>
   text.split('\n').flatMap((line) => /(?:^|[\s|])(?:npx |\.\/)?millrace ([a-z].*)$/.exec(line)?.[1] ?? []),
 )
@@ -49,7 +39,7 @@ test.each(pipelines)('show a pipeline that passes lint: $file', async ({ file, t
 })
 
 test('docs/cli.md names every command and every option', () => {
-  const text = readFileSync(join(packageRoot(), 'docs/cli.md'), 'utf8')
+  const text = textOf('docs/cli.md')
   expect(calls.length).toBeGreaterThan(20)
   for (const command of descendants(program)) {
     expect(text, pathOf(command)).toContain(command.name())
