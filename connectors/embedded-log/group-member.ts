@@ -162,7 +162,7 @@ export class GroupMember implements LocalMember {
     const held = [...this.#lanes.values()]
     const lost = held.filter((lane) => {
       const place = byKey.get(laneKey(lane.partition))?.place
-      return place?.owner !== this.id || place.epoch !== lane.epoch
+      return lane.revoked.aborted || place?.owner !== this.id || place.epoch !== lane.epoch
     })
     const releases = held.filter((lane) => !lost.includes(lane) && !planned.has(laneKey(lane.partition)))
     const claims = places

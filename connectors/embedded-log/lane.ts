@@ -2,6 +2,7 @@ import { Fenced } from '../../src/core/errors.ts'
 import type { LogRecord, TopicPartition } from '../../src/core/event.ts'
 import type { Committed, LaneSource, ReadLimit } from '../../src/core/event-log.ts'
 import type { StateChange, StateReader } from '../../src/core/state.ts'
+import { closedError } from './group-commit.ts'
 import { fenced, leaseLost } from './group-store.ts'
 import type { LocalMember, LogParts } from './log-parts.ts'
 import { type PartitionKey, PartitionReader } from './partition-store.ts'
@@ -46,7 +47,9 @@ export class Lane implements LaneSource {
 
   async read(limit: ReadLimit, signal: AbortSignal): Promise<LogRecord[]> {
     const { store, growth, closed } = this.#parts
-    while (!signal.aborted && !closed.aborted) {
+    while (!signal.aborted) {
+      // An empty answer would say that nothing is left below the limit.
+      if (closed.aborted) throw closedError()
       if (this.revoked.aborted) throw fenced(this.#member.group, this.partition)
       const wait = growth.wait([this.partition.topic], signal, this.revoked)
       try {
@@ -84,7 +87,10 @@ export class Lane implements LaneSource {
 
   assertOwned(): void {
     if (this.revoked.aborted) throw fenced(this.#member.group, this.partition)
-    if (!this.#member.leased) throw leaseLost(this.#member.group, this.partition)
+    if (this.#member.leased) return
+    // For good, even should a renewal that is on its way arrive after all: whoever was told has given up the lane.
+    this.#revocation.abort(leaseLost(this.#member.group, this.partition))
+    throw this.revoked.reason
   }
 
   get #scope(): string {
