@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
 import { connect } from '../../src/client/index.ts'
 import { ready, sleep } from '../bench/product.ts'
-import { type RunningCli, runCli, startCli, tempFolder } from '../support/cli.ts'
+import { launch, runCli, tempFolder } from '../support/cli.ts'
 
 const pipeline = `
 name: orders
@@ -37,19 +37,18 @@ describe('a process that is killed at random moments under load', () => {
     await writeFile(join(folder.path, 'pipelines/orders.yaml'), pipeline)
     const port = await freePort()
     const address = `http://127.0.0.1:${port}`
-    const start = () => startCli(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port) } })
+    const start = () => launch(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port) } })
 
     const over = new AbortController()
     const publishing = publish(address, over.signal)
     const subscriber = subscribe(address)
-    let running: RunningCli = await start()
+    let running = start()
     for (let kill = 0; kill < kills; kill++) {
       // Some lives end while the process is still starting, some under full load.
-      await Promise.race([ready(address), sleep(Math.random() * 1_500)])
-      await sleep(Math.random() * 800)
+      await sleep(300 + Math.random() * 2_700)
       running.kill('SIGKILL')
       await running.exited
-      running = await start()
+      running = start()
     }
     await ready(address)
     await sleep(500)
