@@ -29,6 +29,7 @@ export async function ensureTable(engine: Engine, spec: TableSpec): Promise<void
       await client.command({ query: create })
       const present = await presentColumns(client, engine.database, spec.name)
       await addColumns(client, engine, spec, wanted, present)
+      await rememberTokens(client, engine.database, spec.name)
       if (spec.mode === 'upsert') assertUpsert(spec.name, present)
     })
   } catch (error) {
@@ -100,6 +101,20 @@ async function addColumns(
   if (added.length === 0) return
   const table = `${quoteName(engine.database)}.${quoteName(spec.name)}`
   await client.command({ query: `ALTER TABLE ${table} ${added.join(', ')}` })
+}
+
+/**
+ * A table that was made by hand does not remember tokens, so a replay would double its rows. Replicated and shared ones
+ * do so by default.
+ */
+async function rememberTokens(client: ClickHouseClient, database: string, table: string): Promise<void> {
+  const where = `database = ${quoteString(database)} AND name = ${quoteString(table)}`
+  const [found] = await selectRows(client, `SELECT engine, engine_full FROM system.tables WHERE ${where}`)
+  const [engine, definition] = (found ?? []).map(String)
+  const forgets = /^(?!Replicated|Shared).*MergeTree$/.test(engine ?? '')
+  if (!forgets || /non_replicated_deduplication_window = [1-9]/.test(definition ?? '')) return
+  const setting = `non_replicated_deduplication_window = ${deduplicationWindow}`
+  await client.command({ query: `ALTER TABLE ${quoteName(database)}.${quoteName(table)} MODIFY SETTING ${setting}` })
 }
 
 function assertUpsert(table: string, present: ReadonlyMap<string, string>): void {
