@@ -3,10 +3,13 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { z } from 'zod'
+import { call, keysIn, pipelineStatus, rowsIn, sleep, until, vectorsIn } from '../support/api.ts'
 import { tempFolder } from '../support/cli.ts'
 import type { Benchmark } from './figure.ts'
-import { sleep, startProduct } from './product.ts'
+import { startProduct } from './product.ts'
 
+const searchAnswer = z.object({ matches: z.array(z.object({ fields: z.object({ path: z.string() }) })) })
 const asked = 50
 const longestMs = 600_000
 const leastPackages = 200
@@ -15,13 +18,6 @@ interface Package {
   readonly name: string
   readonly description: string
 }
-interface Status {
-  readonly lag: number
-  readonly state: string
-  readonly reason?: string
-  readonly totals: { readonly read: number; readonly written: number }
-}
-
 /** Asks for each installed package by its own description, and looks where its README stands in the answer. */
 export const docsRecall: Benchmark = {
   name: 'docs-recall',
@@ -35,22 +31,25 @@ export const docsRecall: Benchmark = {
     const docs = await readFile(join(project, 'pipelines/docs.yaml'), 'utf8')
     const started = performance.now()
     await using product = await startProduct({ 'pipelines/docs.yaml': docs }, { folder: folder.path })
-    await settled(() => product.get('/v1/pipelines/docs') as Promise<Status>)
+    await settled(product.address)
     const seconds = (performance.now() - started) / 1000
+    const chunks = await keysIn(product.address, 'docs.chunks')
+    const stored = [await rowsIn(product.address, 'docs'), await vectorsIn(product.address, 'docs')]
+    if (stored.some((count) => count !== chunks)) throw new Error(`${chunks} chunks, but ${stored} rows and vectors`)
     const packages = await installedPackages(modules)
     if (packages.length < leastPackages)
       throw new Error(`only ${packages.length} packages have a description and a README`)
     const ranks: number[] = []
     for (const { name, description } of packages) {
-      const { matches } = (await product.post('/v1/collections/docs/search', { text: description, k: asked })) as {
-        matches: { fields: { path: string } }[]
-      }
-      const found = [...new Set(matches.map(({ fields }) => packageOf(fields.path)))]
+      const query = { text: description, k: asked }
+      const answer = await call(`${product.address}/v1/collections/docs/search`, searchAnswer, query)
+      const found = [...new Set(answer.matches.map(({ fields }) => packageOf(fields.path)))]
       ranks.push(found.indexOf(name))
     }
     const recall = (most: number) => ranks.filter((rank) => rank >= 0 && rank < most).length / ranks.length
     return [
       { name: 'docs: time until everything is searchable', value: seconds, unit: 's' },
+      { name: 'docs: chunks in the log, rows, and vectors, each', value: chunks, unit: 'chunks' },
       { name: 'docs: packages asked for', value: packages.length, unit: 'packages', least: leastPackages },
       { name: 'docs: README found first', value: recall(1), unit: 'ratio' },
       { name: 'docs: recall@10', value: recall(10), unit: 'ratio', least: 0.8 },
@@ -74,16 +73,17 @@ async function linkPackages(from: string, to: string): Promise<void> {
   }
 }
 
-async function settled(status: () => Promise<Status>): Promise<void> {
-  const deadline = performance.now() + longestMs
-  for (let before = -1; ; ) {
-    if (performance.now() > deadline) throw new Error(`not done after ${longestMs} ms`)
-    const { state, reason, lag, totals } = await status()
-    if (state === 'failed') throw new Error(reason)
-    if (lag === 0 && totals.read > 0 && totals.read === before) return
-    before = totals.read
+/** Resolves once nothing has been read for a while and everything that was is committed. */
+async function settled(address: string): Promise<void> {
+  let before = -1
+  await until(async () => {
     await sleep(2_000)
-  }
+    const { state, reason, lag, totals } = await call(`${address}/v1/pipelines/docs`, pipelineStatus)
+    if (state === 'failed') throw new Error(reason)
+    const still = totals.read > 0 && totals.read === before
+    before = totals.read
+    return still && lag === 0
+  }, longestMs)
 }
 
 /** Packages that have both a description of at least three words and a README. */

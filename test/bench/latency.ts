@@ -1,6 +1,7 @@
 import WebSocket from 'ws'
+import { sleep } from '../support/api.ts'
 import { type Benchmark, type Figure, quantile } from './figure.ts'
-import { sleep, startProduct } from './product.ts'
+import { startProduct } from './product.ts'
 
 const plain = `
 name: plain

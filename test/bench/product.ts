@@ -6,8 +6,6 @@ export interface Product extends AsyncDisposable {
   readonly address: string
   readonly folder: string
   readonly cli: RunningCli
-  get(path: string): Promise<unknown>
-  post(path: string, body: unknown): Promise<unknown>
   /** Memory of the process in megabytes, without the files it maps: LMDB's pages are the page cache's, and given back. */
   memory(): Promise<number>
 }
@@ -24,18 +22,10 @@ export async function startProduct(
     await writeFile(join(folder, path), text)
   }
   const cli = await startCli(['run'], { cwd: folder, env: options.env ?? {} })
-  await ready(cli.address)
   return {
     address: cli.address,
     folder,
     cli,
-    get: (path) => request(`${cli.address}${path}`),
-    post: (path, body) =>
-      request(`${cli.address}${path}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
     memory: () => anonymousMemory(cli.pid),
     [Symbol.asyncDispose]: async () => {
       await cli[Symbol.asyncDispose]()
@@ -44,29 +34,7 @@ export async function startProduct(
   }
 }
 
-export async function ready(address: string, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs
-  while (Date.now() < deadline) {
-    const response = await fetch(`${address}/readyz`).catch(() => undefined)
-    await response?.body?.cancel()
-    if (response?.ok) return
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error(`${address} is not ready after ${timeoutMs} ms`)
-}
-
-async function request(url: string, init?: RequestInit): Promise<unknown> {
-  const response = await fetch(url, init)
-  const text = await response.text()
-  if (!response.ok) throw new Error(`${init?.method ?? 'GET'} ${url}: ${response.status} ${text}`)
-  return text === '' ? undefined : JSON.parse(text)
-}
-
 async function anonymousMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024
-}
-
-export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }

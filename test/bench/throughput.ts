@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import { call, pipelineStatus, rowsIn, until } from '../support/api.ts'
 import { tempFolder } from '../support/cli.ts'
 import type { Benchmark } from './figure.ts'
-import { sleep, startProduct } from './product.ts'
+import { startProduct } from './product.ts'
 
 const pipeline = `
 name: orders
@@ -29,22 +30,14 @@ export const throughput: Benchmark = {
     await fill(join(folder.path, 'data/log'))
     await using product = await startProduct({ 'pipelines/orders.yaml': pipeline }, { folder: folder.path })
     const samples: { readonly read: number; readonly at: number; readonly memory: number }[] = []
-    const deadline = performance.now() + longestMs
-    for (;;) {
-      if (performance.now() > deadline) throw new Error(`not done after ${longestMs} ms`)
-      const { totals, lag } = (await product.get('/v1/pipelines/orders')) as {
-        totals: { read: number }
-        lag: number
-      }
+    await until(async () => {
+      const { totals, lag } = await call(`${product.address}/v1/pipelines/orders`, pipelineStatus)
       samples.push({ read: totals.read, at: performance.now(), memory: await product.memory() })
-      if (lag === 0 && totals.read >= events) break
-      await sleep(100)
-    }
-    const { rows } = (await product.post('/v1/query', { sql: 'SELECT count() AS rows FROM orders' })) as {
-      rows: { rows: number | string }[]
-    }
+      return lag === 0 && totals.read >= events
+    }, longestMs)
+    const rows = await rowsIn(product.address, 'orders')
     const expected = Array.from({ length: events }, (_, n) => amount(n)).filter((value) => value > 5).length
-    if (Number(rows[0]?.rows) !== expected) throw new Error(`${rows[0]?.rows} rows for ${expected} events`)
+    if (rows !== expected) throw new Error(`${rows} rows for ${expected} events`)
     const moving = samples.filter(({ read }) => read > 0)
     const first = moving[0]
     const last = moving.at(-1)

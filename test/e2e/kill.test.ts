@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
 import { connect } from '../../src/client/index.ts'
-import { ready, sleep } from '../bench/product.ts'
+import { call, pipelineStatus, ready, sleep, until } from '../support/api.ts'
 import { launch, runCli, tempFolder } from '../support/cli.ts'
 
 const pipeline = `
@@ -23,7 +23,6 @@ sinks:
   - live: orders
 block: { age: 100ms }
 `
-const statusAnswer = z.object({ lag: z.number(), state: z.string() })
 const rowsAnswer = z.object({ rows: z.array(z.object({ id: z.coerce.number(), times: z.coerce.number() })) })
 /** Ids that are looked up at once; each request has its limits. */
 const page = 4_000
@@ -57,7 +56,7 @@ describe('a process that is killed at random moments under load', () => {
     expect(accepted.size).toBeGreaterThan(kills)
 
     await until(async () => {
-      const { lag, state } = await call(`${address}/v1/pipelines/orders`, statusAnswer)
+      const { lag, state } = await call(`${address}/v1/pipelines/orders`, pipelineStatus)
       return state === 'running' && lag === 0
     })
     const stored = await storedRows(address, sent.size)
@@ -137,21 +136,6 @@ async function vectorIds(data: string, ids: number): Promise<number[]> {
   expect(await collection.count()).toBe(found.length)
   await store.close()
   return found.sort((a, b) => a - b)
-}
-
-async function call<T>(url: string, answer: z.ZodType<T>, body?: unknown): Promise<T> {
-  const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
-  const response = await fetch(url, body === undefined ? {} : post)
-  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`)
-  return answer.parse(await response.json())
-}
-
-async function until(condition: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('it did not come true in time')
-    await sleep(100)
-  }
 }
 
 function freePort(): Promise<number> {

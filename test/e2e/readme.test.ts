@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ready, sleep } from '../bench/product.ts'
+import { sleep } from '../support/api.ts'
 import { type RunningCli, startCli, tempFolder } from '../support/cli.ts'
 
 const project = resolve(import.meta.dirname, '../..')
@@ -23,7 +23,6 @@ describe('README.md', () => {
   beforeAll(async () => {
     folder = await tempFolder()
     millrace = await startCli(['run'], { cwd: project, env: { MILLRACE_DATA: join(folder.path, 'data') } })
-    await ready(millrace.address)
     // The documents are being embedded; the commands search among those that are there.
     await sleep(5_000)
   })

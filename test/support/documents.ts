@@ -13,7 +13,7 @@ export function textOf(path: string): string {
   return readFileSync(join(packageRoot(), path), 'utf8')
 }
 
-export interface CodeBlock {
+interface CodeBlock {
   readonly language: string
   readonly text: string
 }
