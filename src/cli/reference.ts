@@ -35,7 +35,7 @@ const options = z.looseObject({
 })
 
 /** Stands for the names of a component whose options are named freely. */
-export const freeName = '<name>'
+const freeName = '<name>'
 
 /**
  * The options of a component, as its schema declares them. Where their names are free, there is one, under `freeName`,

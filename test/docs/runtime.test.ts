@@ -2,9 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { customary, leaves, schemaAt, twinOf } from '../../src/config/environment.ts'
-import { loadRuntime } from '../../src/config/runtime.ts'
+import { loadRuntime, topicConfig } from '../../src/config/runtime.ts'
 import { runtimeSchema } from '../../src/config/runtime-schema.ts'
+import { parseByteSize, parseDuration } from '../../src/core/units.ts'
+import { defaultLiveLimits } from '../../src/live/limits.ts'
+import { defaultServerLimits } from '../../src/server/index.ts'
 import { codeBlocks, named, section, tableRows, textOf } from '../support/documents.ts'
 
 const document = textOf('docs/runtime.md')
@@ -40,6 +44,38 @@ test('settings are told with their defaults', async () => {
   }
   expect(valueAt(runtime, ['query', 'timeout'])).toBe(30_000)
   expect(valueAt(runtime, ['query', 'maxMemory'])).toBe(1e9)
+})
+
+test('topics are told with the defaults that the log gives them', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-docs-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const log = await openEmbeddedLog(folder)
+  await log.ensureTopic('t', topicConfig(await loadRuntime({ env: {}, cwd: folder }), 't'))
+  const [topic] = await log.topics()
+  await log.close()
+  const told = (name: string) =>
+    named(rows.find(([names = '']) => named(names).includes(`defaults.${name}`))?.[2] ?? '')[0] ?? ''
+  expect(topic?.config).toEqual({
+    partitions: Number(told('partitions')),
+    retentionMs: parseDuration(told('retention')),
+    retentionBytes: parseByteSize(told('retentionBytes')),
+    compact: told('compact') === 'true',
+  })
+})
+
+test('the limits of the server and of live clients are told', () => {
+  const { bodyBytes, inFlightBytes } = defaultServerLimits
+  const { sessions, subscriptions, queuedEvents, queuedBytes, requests, stalledMs } = defaultLiveLimits
+  const told = tableRows(section(document, 'Limits'))
+  const limitOf = (what: RegExp) => told.find(([name = '']) => what.test(name))?.[1]
+  expect(limitOf(/^body of a request/)).toContain(`${bodyBytes / 1e6} MB`)
+  expect(limitOf(/^bodies of all/)).toContain(`${inFlightBytes / 1e6} MB`)
+  expect(limitOf(/^live sessions/)).toBe(`${sessions.toLocaleString('en')}; ${subscriptions}`)
+  expect(limitOf(/^what waits for a live/)).toContain(
+    `${queuedEvents.toLocaleString('en')} events or ${queuedBytes / 2 ** 20} MiB`,
+  )
+  expect(limitOf(/^requests of a session/)).toBe(`${requests}`)
+  expect(limitOf(/^a live client that takes nothing/)).toContain(`${stalledMs / 1000} s`)
 })
 
 test('the example is a file that can be read', async () => {
