@@ -34,12 +34,13 @@ export interface DataOptions extends GlobalOptions {
   readonly json?: boolean
 }
 
-/** Reads a whole number of at least `least` from the command line. */
-export function wholeNumber(least: number): (text: string) => number {
+/** Reads a whole number between two bounds from the command line. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const number = Number(text)
-    if (text.trim() === '' || !Number.isSafeInteger(number) || number < least) {
-      throw new InvalidArgumentError(`Give a whole number, ${least} or more.`)
+    if (text.trim() === '' || !Number.isSafeInteger(number) || number < least || number > most) {
+      const bounds = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `from ${least} to ${most}`
+      throw new InvalidArgumentError(`Give a whole number, ${bounds}.`)
     }
     return number
   }

@@ -16,7 +16,7 @@ export function addRun(program: Command, cli: Cli): void {
     .command('run')
     .description('run pipelines, the HTTP API, the live WebSocket and the dashboard')
     .argument('[files...]', 'pipeline files (default: those of the runtime)')
-    .option('--port <port>', 'the port of the HTTP API; 0 takes a free one (default: 8080)', wholeNumber(0))
+    .option('--port <port>', 'the port of the HTTP API; 0 takes a free one (default: 8080)', wholeNumber(0, 65_535))
     .option('--host <host>', 'the address to listen on (default: 127.0.0.1)')
     .option('--json', 'print JSON lines; the log, on the standard error, too')
     .addHelpText(

@@ -143,6 +143,8 @@ test.each([
   [['run', 'nope.yaml'], 1, ['nope.yaml', 'is not there']],
   [['lint', 'pipelines'], 1, ['pipelines is a folder', 'pipelines/*.yaml']],
   [['run', '--port', 'http'], 2, ['--port', "'http'", 'whole number']],
+  [['run', '--port', '99999'], 2, ['--port', 'from 0 to 65535']],
+  [['run', '--data', ''], 2, ['--data names no folder', 'not set']],
   [['rum'], 2, ["unknown command 'rum'", 'Did you mean run?']],
   [['run', '--prot', '1'], 2, ["unknown option '--prot'", 'Did you mean --port?']],
   [['publish'], 2, ["missing required argument 'topic'"]],
