@@ -179,7 +179,7 @@ export class Lane {
         await close()
         continue
       }
-      const processed = await batch.processed
+      const processed = await this.#outcome(batch, close)
       const { span, records } = batch
       for (const writer of this.#writers) writer.push(processed.events, span.to)
       open ??= { from: span.from, to: span.to, records: [], processed: [] }
@@ -191,6 +191,17 @@ export class Lane {
     // Stopping: the open block is finished, unless it is a replay that has not reached its journalled end.
     if (this.#cutter.boundary === undefined) await close()
     this.#blocks.end()
+  }
+
+  /** Waits for the batch; a block that comes of age meanwhile is closed without it. */
+  async #outcome({ processed }: Batch, close: () => Promise<void>): Promise<Processed> {
+    for (;;) {
+      const due = this.#cutter.dueIn(performance.now())
+      if (due === undefined) return processed
+      const outcome = await within(processed, due)
+      if (outcome !== 'timeout') return outcome
+      await close()
+    }
   }
 
   async #settle(): Promise<void> {
@@ -300,6 +311,18 @@ export class Lane {
       signal.addEventListener('abort', onAbort, { once: true })
       promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
     })
+  }
+}
+
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | 'timeout'> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<'timeout'>((resolve) => {
+    timer = setTimeout(() => resolve('timeout'), milliseconds)
+  })
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

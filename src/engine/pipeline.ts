@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BlockSink, Catalog, ComponentContext, EventSink, Intake, Processor, Sink } from '../core/component.ts'
 import { errorAdvice, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
+import { laneName } from '../core/event.ts'
 import type { LaneSource, TopicConfig } from '../core/event-log.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { ComponentUse, PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
@@ -193,8 +194,14 @@ export class Pipeline {
     const log = await this.#context.services.log()
     const { source, name } = this.spec
     const [group, start] = source.kind === 'topics' ? [source.group, source.start] : [name, 'earliest' as const]
+    /** By partition. A lane that was lost may still be in the midst of a write when its partition comes back. */
+    const last = new Map<string, Promise<void>>()
     for await (const lane of log.source({ topics: this.topics, group, start }).lanes(stop)) {
-      guard(this.#runLane(lane, built, stop, abort))
+      const key = laneName(name, lane.partition)
+      const before = last.get(key) ?? Promise.resolve()
+      const running = before.then(() => this.#runLane(lane, built, stop, abort))
+      last.set(key, running)
+      guard(running)
     }
   }
 

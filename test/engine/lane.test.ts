@@ -212,6 +212,30 @@ describe('Lane', () => {
     expect(partition.committed.from).toBeGreaterThan(0)
   })
 
+  it('closes a block by age while the batch after it is still being processed', async () => {
+    const partition = fakePartition(numbers(10))
+    const stores = new Stores()
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const slow: Processor = {
+      process: async (batch) => {
+        if (batch[0]?.position.offset !== 0) await released
+        return [...batch]
+      },
+    }
+    const stop = new AbortController()
+    const { lane: slowed } = lane(partition, stores, { processors: [{ component: 'slow', processor: slow }] })
+    const running = slowed.run(stop.signal, never)
+    await until(() => stores.blocks.size > 0)
+    release()
+    await until(() => partition.committed.from === 10)
+    stop.abort()
+    await running
+    expect([...stores.blocks.values()].flat()).toEqual(numbers(10))
+  })
+
   it('throws what is final and leaves the block uncommitted', async () => {
     const partition = fakePartition(numbers(5))
     const sink: EventSink = {

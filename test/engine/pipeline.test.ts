@@ -1,12 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type BlockSink, defineIntake } from '../../src/core/component.ts'
+import { type BlockSink, defineIntake, type EventSink } from '../../src/core/component.ts'
 import { Fatal, Retryable } from '../../src/core/errors.ts'
+import type { Json } from '../../src/core/event.ts'
 import type { PipelineSpec } from '../../src/core/pipeline.ts'
 import { Pipeline } from '../../src/engine/pipeline.ts'
 import { Supervisor } from '../../src/engine/supervisor.ts'
-import { limits, sinkOf, specOf, Table, until, use, World } from './world.ts'
+import { leaseMs, limits, sinkOf, specOf, Table, until, use, World } from './world.ts'
 
 const down = new Retryable({ code: 'down', message: 'the store is down' })
 
@@ -65,6 +66,35 @@ describe('Pipeline', () => {
     await pipeline.ended()
     expect(pipeline.state).toBe('failed')
     expect(working).toBe(0)
+  })
+
+  it('begins a partition that it lost and got back only when nothing of it is at work any more', async () => {
+    let working = 0
+    let most = 0
+    const seen: Json[] = []
+    const sink: EventSink = {
+      takes: 'events',
+      write: async (events) => {
+        most = Math.max(most, ++working)
+        if (seen.length === 0) {
+          // The process stands still for longer than its lease, in the midst of a write that goes on afterwards.
+          for (const until = performance.now() + leaseMs; performance.now() < until; );
+          await new Promise((resolve) => setTimeout(resolve, 1_000))
+        }
+        seen.push(...events.map(({ value }) => value))
+        working--
+        return []
+      },
+    }
+    await using world = await World.open(sinkOf('sink', sink))
+    const pipeline = new Pipeline(specOf({ sinks: [use('sink')] }), world.context)
+    await world.log.ensureTopic('in')
+    await world.log.append('in', [{ key: null, value: Buffer.from('1') }])
+    pipeline.start()
+    await pipeline.drained()
+    await pipeline.stop()
+    expect(seen).toEqual([1, 1])
+    expect(most).toBe(1)
   })
 
   it('writes every event once, whatever crashes, stops, is replaced, refuses or is down', async () => {

@@ -53,6 +53,9 @@ export class Table implements BlockSink {
   }
 }
 
+/** Short, so that a test can outlive it. Milliseconds. */
+export const leaseMs = 2_000
+
 /** What pipelines need to run, on real embedded logs in a folder of its own. */
 export class World {
   readonly log: EventLog
@@ -87,7 +90,7 @@ export class World {
 
   static async open(...definitions: readonly AnyDefinition[]): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-world-'))
-    const log = await openEmbeddedLog(folder)
+    const log = await openEmbeddedLog(folder, { leaseMs })
     return new World(folder, log, await openEmbeddedLiveLog(folder), definitions)
   }
 
