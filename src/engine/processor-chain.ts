@@ -1,5 +1,5 @@
 import type { Failure, Outcome, ProcessContext, Processor } from '../core/component.ts'
-import { Fatal } from '../core/errors.ts'
+import { errorMessage, Fatal, MillraceError } from '../core/errors.ts'
 import { type Event, isTombstone } from '../core/event.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import type { LaneStates } from './lane-state.ts'
@@ -63,8 +63,14 @@ export class ProcessorChain {
   async #pass(stage: Stage, events: readonly Event[], deadLetters: DeadLetter[]): Promise<readonly Event[]> {
     const { processor, component, context } = stage
     const offered = processor.tombstones ? events : events.filter((event) => !isTombstone(event))
-    const outcomes =
-      offered.length === 0 ? [] : await retry(async () => processor.process(offered, context), this.#retry(component))
+    const attempt = async () => {
+      try {
+        return await processor.process(offered, context)
+      } catch (error) {
+        throw classified(error, component)
+      }
+    }
+    const outcomes = offered.length === 0 ? [] : await retry(attempt, this.#retry(component))
     if (outcomes.length !== offered.length) {
       const message = `${component} answered ${outcomes.length} outcomes for ${offered.length} events`
       throw new Fatal({ code: 'processor_broken', message })
@@ -80,6 +86,12 @@ export class ProcessorChain {
     }
     return passed
   }
+}
+
+/** An error without a class is a mistake in our own code, which trying again does not mend. */
+function classified(error: unknown, component: string): unknown {
+  if (error instanceof MillraceError) return error
+  return new Fatal({ code: 'processor_broken', message: `${component} failed: ${errorMessage(error)}`, cause: error })
 }
 
 function collect(

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type BlockSink, defineIntake, type EventSink } from '../../src/core/component.ts'
+import { type BlockSink, defineIntake, defineProcessor, type EventSink } from '../../src/core/component.ts'
 import { Fatal, Retryable } from '../../src/core/errors.ts'
 import type { Json } from '../../src/core/event.ts'
 import type { PipelineSpec } from '../../src/core/pipeline.ts'
@@ -39,6 +39,28 @@ describe('Pipeline', () => {
     pipeline.start()
     await until(() => pipeline.state === 'failed')
     expect(pipeline.reason).toContain('the table is gone')
+  })
+
+  it('fails when one of its processors has a mistake, and says which', async () => {
+    const broken = defineProcessor({
+      kind: 'processor',
+      name: 'broken',
+      summary: 'broken',
+      example: 'broken: {}',
+      options: z.unknown(),
+      create: () => ({
+        process: () => {
+          throw new TypeError('it is undefined')
+        },
+      }),
+    })
+    await using world = await World.open(broken, sinkOf('table', new Table()))
+    const pipeline = new Pipeline(specOf({ processors: [use('broken')], sinks: [use('table')] }), world.context)
+    await world.log.ensureTopic('in')
+    await world.log.append('in', [{ key: null, value: Buffer.from('1') }])
+    pipeline.start()
+    await until(() => pipeline.state === 'failed')
+    expect(pipeline.reason).toBe('broken failed: it is undefined')
   })
 
   it('leaves nothing at work in one sink when another one fails for good', async () => {
