@@ -177,8 +177,10 @@ export class GroupMember implements LocalMember {
     const { groups, topics, partitions } = this.#parts
     const key = { topicId: topics.get(partition.topic).id, partition: partition.partition }
     const head = partitions.head(key)
-    const from = place?.from ?? (this.#start === 'latest' ? head.next : head.start)
-    const committed = { from, ends: place?.ends ?? [] }
+    const first = place?.from ?? (this.#start === 'latest' ? head.next : head.start)
+    const ends = place?.ends ?? []
+    // What has expired is not to come any more. A block in flight keeps its start, which is part of its id.
+    const committed = { from: ends.length === 0 ? Math.max(first, head.start) : first, ends }
     const epoch = (place?.epoch ?? 0) + 1
     groups.setPlace(this.#group, partition, { ...committed, owner: this.id, epoch })
     return new Lane(this.#parts, this, { partition, key, committed, epoch })

@@ -65,6 +65,26 @@ test('records older than the retention time go, and readers that are behind cont
   await member.leave()
 })
 
+test('a group whose records expired while it was away is not behind for ever; a block in flight keeps its start', async () => {
+  await open()
+  await log.ensureTopic('t', { retentionMs: 1000 })
+  await append('t', 5)
+  for (const [group, ends] of [
+    ['idle', []],
+    ['busy', [4]],
+  ] as const) {
+    const member = new Member(log, { topics: ['t'], group })
+    await (await member.lane()).commit({ from: 2, ends })
+    await member.leave()
+  }
+  await eventually(async () => (await partition('t')).start === 5, 'retention')
+  const idle = new Member(log, { topics: ['t'], group: 'idle' })
+  const busy = new Member(log, { topics: ['t'], group: 'busy' })
+  expect((await idle.lane()).committed).toEqual({ from: 5, ends: [] })
+  expect((await busy.lane()).committed).toEqual({ from: 2, ends: [4] })
+  await Promise.all([idle.leave(), busy.leave()])
+})
+
 test('a partition that is too large drops its oldest records only', async () => {
   await open()
   await log.ensureTopic('t', { retentionBytes: 300_000 })
