@@ -1,4 +1,11 @@
-import { type Headers, type LogRecord, type NewRecord, noHeaders, type TopicPartition } from '../../src/core/event.ts'
+import {
+  type Headers,
+  type LogRecord,
+  type NewRecord,
+  noHeaders,
+  sizeOf,
+  type TopicPartition,
+} from '../../src/core/event.ts'
 
 /*
  * Records are stored in chunks: one LMDB value under (partition, offset of the first record).
@@ -26,11 +33,6 @@ export interface ChunkHead {
   readonly span: number
   /** When it was appended, milliseconds since the Unix epoch. */
   readonly appended: number
-}
-
-/** Keys and values together, as `ReadLimit.bytes` counts them. */
-export function payloadBytes(record: { readonly key: Uint8Array | null; readonly value: Uint8Array | null }): number {
-  return (record.key?.length ?? 0) + (record.value?.length ?? 0)
 }
 
 export function encodeRecords(records: readonly NewRecord[], now: number): Piece[] {
@@ -88,7 +90,7 @@ class RecordWriter {
 
   record(gap: number, record: NewRecord, timestamp: number): void {
     const { key, value, headers = noHeaders } = record
-    this.#reserve(payloadBytes(record) + 64)
+    this.#reserve((key?.length ?? 0) + (value?.length ?? 0) + 64)
     this.#number(gap)
     this.length = this.#bytes.writeDoubleLE(timestamp, this.length)
     this.#number(key === null ? 0 : key.length + 1)
@@ -169,6 +171,7 @@ export class ChunkReader {
    * whether it stopped at a limit.
    */
   read(into: LogRecord[], from: number, limit: { events: number; bytes: number; before: number }): ReadResult {
+    const { topic, partition } = this.#partition
     let added = 0
     while (this.#left > 0) {
       if (into.length >= limit.events) return { added, limited: true }
@@ -183,20 +186,20 @@ export class ChunkReader {
       const keyLength = this.#number() - 1
       const valueLength = this.#number() - 1
       const headerCount = this.#number()
-      const size = Math.max(keyLength, 0) + Math.max(valueLength, 0)
       const wanted = offset >= from
+      const key = this.#take(keyLength)
+      const value = this.#take(valueLength)
+      const headers = headerCount === 0 ? noHeaders : this.#headers(headerCount)
+      const record = { topic, partition, offset, key, value, headers, timestamp }
+      const size = wanted ? sizeOf(record) : 0
       if (wanted && into.length > 0 && added + size > limit.bytes) {
         this.#at = start
         return { added, limited: true }
       }
-      const key = this.#take(keyLength)
-      const value = this.#take(valueLength)
-      const headers = headerCount === 0 ? noHeaders : this.#headers(headerCount)
       this.#left--
       this.#expected = offset + 1
       if (!wanted) continue
-      const { topic, partition } = this.#partition
-      into.push({ topic, partition, offset, key, value, headers, timestamp })
+      into.push(record)
       added += size
     }
     return { added, limited: false }

@@ -11,7 +11,7 @@ export interface Committed {
 
 export interface ReadLimit {
   readonly events: number
-  /** Keys and values together; at least one record is returned even if it is larger. */
+  /** Keys, values and headers together; at least one record is returned even if it is larger. */
   readonly bytes: number
   /** Nothing at or after this offset is returned. */
   readonly before?: number | undefined

@@ -63,6 +63,14 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Bytes of key, value and headers together. */
+export function sizeOf({ key, value, headers = noHeaders }: NewRecord): number {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0)
+  if (headers === noHeaders) return bytes
+  for (const [name, content] of Object.entries(headers)) bytes += name.length + content.length
+  return bytes
+}
+
 /** `topic/partition/offset`, the default id of an event. */
 export function positionId(position: Position): string {
   return `${position.topic}/${position.partition}/${position.offset}`

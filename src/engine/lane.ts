@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { BlockSink, EventSink } from '../core/component.ts'
-import { type LogRecord, laneName } from '../core/event.ts'
+import { type LogRecord, laneName, sizeOf } from '../core/event.ts'
 import type { EventLog, LaneSource } from '../core/event-log.ts'
 import type { Expression } from '../core/expression.ts'
 import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
@@ -142,7 +142,7 @@ export class Lane {
       const last = records.at(-1)
       const to = last ? last.offset + 1 : (before ?? from)
       meter.read(records.length)
-      this.#batches.push(this.#start({ from, to, records: records.length, bytes: sizeOf(records) }, records))
+      this.#batches.push(this.#start({ from, to, records: records.length, bytes: bytesOf(records) }, records))
       from = to
     }
     this.#batches.end()
@@ -333,9 +333,9 @@ function ignoreAbort(signal: AbortSignal): (error: unknown) => undefined {
   }
 }
 
-function sizeOf(records: readonly LogRecord[]): number {
+function bytesOf(records: readonly LogRecord[]): number {
   let bytes = 0
-  for (const { key, value } of records) bytes += (key?.length ?? 0) + (value?.length ?? 0)
+  for (const record of records) bytes += sizeOf(record)
   return bytes
 }
 

@@ -146,6 +146,18 @@ export function eventLogContract(
           code: 'topic_not_found',
         })
       })
+
+      test('headers count for the limit of a read, so that a batch of them is bounded too', async () => {
+        const topic = await topicOf()
+        const headers = { note: Buffer.alloc(1000) }
+        await log.append(
+          topic,
+          [1, 2, 3].map(() => ({ key: null, value: null, headers, partition: 0 })),
+        )
+        const read = async (limit: number) =>
+          (await log.read({ topic, partition: 0 }, 0, { events: 10, bytes: limit })).length
+        expect([await read(10), await read(1500), await read(2500), await read(1e6)]).toEqual([1, 1, 2, 3])
+      })
     })
 
     describe('exactly once', () => {
