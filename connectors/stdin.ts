@@ -31,36 +31,82 @@ export async function readLines(
   { signal, append }: Pick<IntakeContext, 'signal' | 'append'>,
 ): Promise<void> {
   const make = format === 'ndjson' ? jsonRecord : textRecord
-  let number = 0
-  let rest: Buffer = Buffer.alloc(0)
-  const take = async (lines: readonly Buffer[]) => {
-    const records = lines.flatMap((line) => {
-      number++
-      return isBlank(line) ? [] : [make(line, number)]
-    })
+  const reader = readers.get(input) ?? new LineReader(input)
+  readers.set(input, reader)
+  for (let lines = await reader.lines(signal); lines.length > 0; lines = await reader.lines(signal)) {
+    const before = reader.stored
+    const records = lines.flatMap((line, index) => (isBlank(line) ? [] : [make(line, before + index + 1)]))
     if (records.length > 0) await append(records)
+    reader.store(lines.length)
   }
-  for await (const chunk of chunksOf(input, signal)) {
-    const bytes = Buffer.concat([rest, chunk])
-    const { lines, used } = completeLines(bytes)
-    rest = bytes.subarray(used)
-    await take(lines)
-  }
-  if (rest.length > 0 && !signal.aborted) await take([rest])
 }
 
-async function* chunksOf(input: Readable, signal: AbortSignal): AsyncIterable<Buffer> {
-  // Destroying the input is what ends a read that waits for more.
-  const stop = () => input.destroy()
-  if (signal.aborted) stop()
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    for await (const chunk of input) yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))
-  } catch (error) {
-    if (!signal.aborted) throw error
-  } finally {
-    signal.removeEventListener('abort', stop)
+/** An input can be read once only, so its reader outlives a pipeline that is paused, replaced or tried again. */
+const readers = new WeakMap<Readable, LineReader>()
+
+class LineReader {
+  readonly #input: Readable
+  readonly #chunks: AsyncIterator<unknown>
+  /** A read that nobody waits for any more: its chunk is for whoever comes next. */
+  #arriving: Promise<IteratorResult<unknown>> | undefined
+  #rest: Buffer = Buffer.alloc(0)
+  /** Complete, and not yet stored. */
+  #lines: Buffer[] = []
+  /** How many lines have been stored. */
+  stored = 0
+
+  constructor(input: Readable) {
+    this.#input = input
+    this.#chunks = input[Symbol.asyncIterator]()
   }
+
+  /** The next lines, the same again until they are stored; none when the input has ended or the signal fires. */
+  async lines(signal: AbortSignal): Promise<readonly Buffer[]> {
+    while (this.#lines.length === 0) {
+      const chunk = await this.#next(signal)
+      if (chunk === undefined) return []
+      const bytes = Buffer.concat([this.#rest, chunk])
+      const { lines, used } = chunk.length === 0 ? { lines: [bytes], used: bytes.length } : completeLines(bytes)
+      this.#rest = bytes.subarray(used)
+      this.#lines = lines
+    }
+    return signal.aborted ? [] : this.#lines
+  }
+
+  store(lines: number): void {
+    this.stored += lines
+    this.#lines = this.#lines.slice(lines)
+  }
+
+  /** An empty chunk stands for the end after an unfinished line. */
+  async #next(signal: AbortSignal): Promise<Buffer | undefined> {
+    this.#arriving ??= this.#chunks.next()
+    keepAlive(this.#input, true)
+    const next = await unlessAborted(this.#arriving, signal)
+    if (next === undefined) {
+      keepAlive(this.#input, false)
+      return undefined
+    }
+    this.#arriving = undefined
+    if (next.done) return this.#rest.length > 0 ? Buffer.alloc(0) : undefined
+    const chunk = Buffer.isBuffer(next.value) ? next.value : Buffer.from(String(next.value))
+    return chunk.length > 0 ? chunk : this.#next(signal)
+  }
+}
+
+/** A pipe that nobody waits for must not keep the process from ending. */
+function keepAlive(input: Readable, needed: boolean): void {
+  const method: unknown = Reflect.get(input, needed ? 'ref' : 'unref')
+  if (typeof method === 'function') method.call(input)
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => resolve(undefined)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 function completeLines(bytes: Buffer): { lines: Buffer[]; used: number } {

@@ -71,6 +71,32 @@ it('ends when it is told to, in the middle of waiting', async () => {
   expect(log.records).toHaveLength(1)
 })
 
+it('goes on where it was when it is told to end and then to begin again, or when an append failed', async () => {
+  const log = new FakeIntakeContext()
+  const input = new PassThrough()
+  const begin = () => {
+    const stop = new AbortController()
+    return { stop, reading: readLines(input, 'lines', log.context(stop.signal)) }
+  }
+  const first = begin()
+  input.write('a\nb')
+  await log.until(() => log.records.length === 1)
+  first.stop.abort()
+  await first.reading
+  input.write('c\n')
+  log.beforeAppend = () => Promise.reject(new Error('the log is away'))
+  await expect(begin().reading).rejects.toThrow('the log is away')
+  log.beforeAppend = () => undefined
+  const last = begin()
+  input.end('d')
+  await last.reading
+  expect(log.events().map(({ value }) => value)).toEqual([
+    { line: 1, text: 'a' },
+    { line: 2, text: 'bc' },
+    { line: 3, text: 'd' },
+  ])
+})
+
 it('throws when the input fails', async () => {
   const input = new PassThrough()
   input.destroy(new Error('broken pipe'))
