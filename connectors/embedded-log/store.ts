@@ -137,7 +137,8 @@ async function checkFormat(path: string): Promise<void> {
     throw new Fatal({
       code: 'data_unusable',
       message: `${path} is damaged: it is not a file of the embedded log`,
-      hint: 'put back a copy of it, or move it away to begin with an empty log',
+      // The other stores know events by their offsets in this log.
+      hint: 'put back a copy of the whole data folder, or move the folder away to begin anew',
     })
   } finally {
     await file.close()
