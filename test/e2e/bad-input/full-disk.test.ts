@@ -19,7 +19,7 @@ import {
 } from './support.ts'
 
 const problem = await mountProblem()
-const skipped = problem !== undefined && process.env['CI'] !== 'true'
+const skipped = problem !== undefined && process.env.CI !== 'true'
 if (skipped) process.stderr.write(`the tests of a full disk are skipped, for no disk can be mounted: ${problem}\n`)
 
 const vectors = `

@@ -19,7 +19,7 @@ const orders = plainPipeline('orders', { n: 'UInt32' })
 const model = new URL('../../../models/all-MiniLM-L6-v2', import.meta.url)
 
 const problem = await mountProblem()
-const skipped = problem !== undefined && process.env['CI'] !== 'true'
+const skipped = problem !== undefined && process.env.CI !== 'true'
 if (skipped) process.stderr.write(`the test of a read-only folder is skipped, for none can be mounted: ${problem}\n`)
 
 describe('one data folder, one port', () => {
