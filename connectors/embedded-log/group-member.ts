@@ -11,7 +11,7 @@ import { thisProcess } from './process.ts'
 /** What one look at the group says this member has to do. */
 interface Decision {
   readonly claims: readonly { readonly partition: TopicPartition; readonly place: Place | undefined }[]
-  readonly releases: readonly Lane[]
+  readonly releases: readonly TopicPartition[]
   readonly lost: readonly Lane[]
 }
 
@@ -115,7 +115,7 @@ export class GroupMember implements LocalMember {
       groups.removeDead(this.#group, this.#liveMembers(clock))
       const { claims, releases, lost } = this.#decide()
       for (const lane of lost) this.#drop(lane)
-      for (const lane of releases) this.#release(lane)
+      for (const partition of releases) this.#release(partition)
       released = releases.length
       return claims.map(({ partition, place }) => this.#claim(partition, place))
     })
@@ -164,7 +164,8 @@ export class GroupMember implements LocalMember {
       const place = byKey.get(laneKey(lane.partition))?.place
       return lane.revoked.aborted || place?.owner !== this.id || place.epoch !== lane.epoch
     })
-    const releases = held.filter((lane) => !lost.includes(lane) && !planned.has(laneKey(lane.partition)))
+    // Also what it no longer has in hand, because a release did not come through.
+    const releases = places.filter((each) => each.owner === this.id && !planned.has(laneKey(each)))
     const claims = places
       .filter((each) => planned.has(laneKey(each)))
       .filter((each) => each.owner === undefined || (each.owner === this.id && !this.#lanes.has(laneKey(each))))
@@ -187,11 +188,12 @@ export class GroupMember implements LocalMember {
   }
 
   /** Inside a transaction. */
-  #release(lane: Lane): void {
+  #release(partition: TopicPartition): void {
     const { groups } = this.#parts
-    this.#drop(lane)
-    const place = groups.place(this.#group, lane.partition)
-    if (place) groups.setPlace(this.#group, lane.partition, { ...place, owner: null, epoch: place.epoch + 1 })
+    const lane = this.#lanes.get(laneKey(partition))
+    if (lane) this.#drop(lane)
+    const place = groups.place(this.#group, partition)
+    if (place) groups.setPlace(this.#group, partition, { ...place, owner: null, epoch: place.epoch + 1 })
   }
 
   #drop(lane: Lane): void {

@@ -72,6 +72,36 @@ test('a lane that was refused a write is replaced, even if the renewal that was 
   await parts.store.close()
 })
 
+test('a partition is given away at the next turn when the disk was full at first', async () => {
+  const parts = await openParts(10_000)
+  await parts.store.writeEssential(() => parts.topics.ensure('t', { partitions: 2 }))
+  const stop = new AbortController()
+  const join = (lanes: LaneSource[]) =>
+    (async () => {
+      const member = new GroupMember(parts, { group: 'g', topics: ['t'] })
+      for await (const lane of member.lanes(stop.signal)) lanes.push(lane)
+    })()
+  const first: LaneSource[] = []
+  const second: LaneSource[] = []
+  const running = [join(first)]
+  await eventually(() => first.length === 2, 'both partitions')
+  const write = parts.store.writeEssential.bind(parts.store)
+  const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+  vi.spyOn(parts.store, 'writeEssential')
+    .mockImplementationOnce(write)
+    .mockImplementationOnce((job) =>
+      write(() => {
+        job()
+        throw full
+      }),
+    )
+  running.push(join(second))
+  await eventually(() => second.length === 1, 'a share for the second member')
+  stop.abort()
+  await Promise.all(running)
+  await parts.store.close()
+})
+
 test('a process that stood still for longer than its lease gets its partitions back, and goes on', async () => {
   const log = await openEmbeddedLog(folder, { leaseMs: 200 })
   await log.ensureTopic('t')
