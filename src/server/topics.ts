@@ -21,7 +21,7 @@ const newTopic = request(
     retention: duration()
       .optional()
       .describe('Older events may be dropped: `7d`, `12h`, or milliseconds; 0 keeps them.'),
-    retentionSize: byteSize()
+    retentionBytes: byteSize()
       .optional()
       .describe('The oldest events of a larger partition are dropped: `10GB`, or bytes.'),
     compact: z.boolean().optional().describe('Keep only the newest event of each key.'),
@@ -144,11 +144,11 @@ export function topicRoutes(routes: Routes, { services }: ServerContext): void {
       problems: [400, 503],
     },
     async (c) => {
-      const { name, partitions, retention, retentionSize, compact } = await readJson(c, newTopic, 64_000)
+      const { name, partitions, retention, retentionBytes, compact } = await readJson(c, newTopic, 64_000)
       const config: Partial<TopicConfig> = {
         ...(partitions === undefined ? {} : { partitions }),
         ...(retention === undefined ? {} : { retentionMs: retention }),
-        ...(retentionSize === undefined ? {} : { retentionBytes: retentionSize }),
+        ...(retentionBytes === undefined ? {} : { retentionBytes }),
         ...(compact === undefined ? {} : { compact }),
       }
       const log = await services.log()

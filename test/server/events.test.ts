@@ -25,6 +25,16 @@ function post(topic: string, body: string, type = 'application/json', query = ''
   return server.fetch(`/v1/topics/${topic}/events${query}`, { method: 'POST', headers: { 'content-type': type }, body })
 }
 
+test('a topic is made with the settings that are given, and changed by a second call', async () => {
+  const create = (settings: object) => server.fetch('/v1/topics', json({ name: 'orders', ...settings }))
+  const created = await create({ partitions: 2, retention: '1d', retentionBytes: '1MB', compact: true })
+  expect(created.status).toBe(201)
+  const config = { partitions: 2, retentionMs: 86_400_000, retentionBytes: 1_000_000, compact: true }
+  expect(await created.json()).toMatchObject({ name: 'orders', config })
+  expect(await (await create({ retentionBytes: 0 })).json()).toMatchObject({ config: { ...config, retentionBytes: 0 } })
+  expect(await (await create({ retentionSize: 1 })).json()).toMatchObject({ code: 'invalid_body' })
+})
+
 describe('what is taken', () => {
   test('an object is one event, an array several; keys come from a JSON pointer', async () => {
     const one = await post('tickets', '{"customer":{"id":7}}', 'application/json', '?key=/customer/id')
