@@ -1,8 +1,6 @@
-import type { PipelineControl, PipelineState } from '../core/pipeline.ts'
+import { type PipelineControl, pipelineStates } from '../core/pipeline.ts'
 import type { EmbedderStats } from '../embedding/embedder.ts'
 import type { Metrics } from '../telemetry/index.ts'
-
-const states: readonly PipelineState[] = ['starting', 'running', 'degraded', 'paused', 'failed', 'finished']
 
 /** Brings the metrics of what has a state of its own up to date; to be called before each scrape. */
 export function createObserver(
@@ -12,11 +10,15 @@ export function createObserver(
 ): () => Promise<void> {
   let before = { computed: 0, tokens: 0, truncated: 0, memoryHits: 0, diskHits: 0 }
   return async () => {
+    const statuses = await pipelines.list()
+    // Nothing is awaited in between, so that no scrape finds them empty.
     metrics.lag.reset()
     metrics.pipelineState.reset()
-    for (const { name, lag, state } of await pipelines.list()) {
+    for (const { name, lag, state } of statuses) {
       metrics.lag.set({ pipeline: name }, lag)
-      for (const each of states) metrics.pipelineState.set({ pipeline: name, state: each }, each === state ? 1 : 0)
+      for (const each of pipelineStates) {
+        metrics.pipelineState.set({ pipeline: name, state: each }, each === state ? 1 : 0)
+      }
     }
     const stats = await embedderStats()
     if (!stats) return

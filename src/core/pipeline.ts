@@ -46,7 +46,8 @@ export interface PipelineTest {
   readonly expect: Readonly<Record<string, readonly unknown[]>>
 }
 
-export type PipelineState = 'starting' | 'running' | 'degraded' | 'paused' | 'failed' | 'finished'
+export const pipelineStates = ['starting', 'running', 'degraded', 'paused', 'failed', 'finished'] as const
+export type PipelineState = (typeof pipelineStates)[number]
 
 export interface PipelineStatus {
   readonly name: string

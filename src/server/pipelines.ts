@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import type { PipelineStatus } from '../core/pipeline.ts'
+import { type PipelineStatus, pipelineStates } from '../core/pipeline.ts'
 import { readQuery, readText } from './body.ts'
 import type { ServerContext } from './context.ts'
 import { pathParameter, type Routes } from './route.ts'
@@ -11,7 +11,7 @@ const pipeline = answer(
   'Pipeline',
   z.object({
     name: z.string(),
-    state: z.enum(['starting', 'running', 'degraded', 'paused', 'failed', 'finished']),
+    state: z.enum(pipelineStates),
     reason: z.string().optional().describe('Why it is degraded or failed.'),
     source: z.array(z.string()),
     sinks: z.array(z.string()),
