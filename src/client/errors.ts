@@ -1,3 +1,16 @@
+/** What is wrong with one event by its index, with one field, or at one place of a pipeline's text. */
+export interface ErrorPlace {
+  readonly index?: number
+  /** JSON pointer into the event or the request. */
+  readonly pointer?: string
+  /** From 1. */
+  readonly line?: number
+  readonly column?: number
+  readonly code?: string
+  readonly message: string
+  readonly hint?: string
+}
+
 export interface ErrorDetails {
   /** Stable, for programs. */
   readonly code: string
@@ -5,10 +18,7 @@ export interface ErrorDetails {
   /** HTTP status, or close code of the WebSocket. */
   readonly status?: number | undefined
   readonly hint?: string | undefined
-  /** What is wrong with each bad event, by its index. */
-  readonly errors?:
-    | readonly { readonly index?: number; readonly pointer?: string; readonly message: string }[]
-    | undefined
+  readonly errors?: readonly ErrorPlace[] | undefined
 }
 
 /** What the server refused, or could not do. */

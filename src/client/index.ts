@@ -13,7 +13,7 @@ export type {
 } from '../live/protocol.ts'
 export type { Client, ConnectOptions, QueryRows, SearchMatch, SearchQuery } from './client.ts'
 export type { ConnectionState } from './connection.ts'
-export { MillraceClientError } from './errors.ts'
+export { type ErrorPlace, MillraceClientError } from './errors.ts'
 export type { WebSocketConstructor, WebSocketLike } from './socket.ts'
 export type { Gap, Subscription, SubscriptionEvents } from './subscription.ts'
 

@@ -1,19 +1,10 @@
-import { InvalidInput } from '../core/errors.ts'
+import { InvalidInput, type TextProblem } from '../core/errors.ts'
 
 /** Something that is wrong in a file that a person wrote. */
-export interface Problem {
+export interface Problem extends TextProblem {
   readonly file: string
-  /** From 1; 0 for what stands in no file, such as an environment variable. */
-  readonly line: number
-  /** In UTF-16 units, from 1. */
-  readonly column: number
   /** How much of the line is meant, in UTF-16 units; at least 1. */
   readonly length: number
-  readonly severity: 'error' | 'warning'
-  /** Stable, lower case with underscores. */
-  readonly code: string
-  readonly message: string
-  readonly hint?: string | undefined
 }
 
 /** A range of a text as offsets, `[start, end)`. */
@@ -110,7 +101,7 @@ export function formatProblem(problem: Problem, text?: string, { colour = false 
 
 /** Problems as an error, for those who can only throw. Its message has a line for each: `file:line:column: message`. */
 export class InvalidConfig extends InvalidInput {
-  readonly problems: readonly Problem[]
+  override readonly problems: readonly Problem[]
   /** The file's text, for `formatProblem`. */
   readonly text: string | undefined
 

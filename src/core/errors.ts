@@ -39,8 +39,24 @@ export class Fenced extends MillraceError {}
 /** The caller asked for something that is not there. `code` ends in `_not_found`. */
 export class NotFound extends MillraceError {}
 
+/** Something that is wrong at a place of a text. */
+export interface TextProblem {
+  /** From 1; 0 for what stands in no text, such as an environment variable. */
+  readonly line: number
+  /** In UTF-16 units, from 1. */
+  readonly column: number
+  readonly severity: 'error' | 'warning'
+  /** Stable, lower case with underscores. */
+  readonly code: string
+  readonly message: string
+  readonly hint?: string | undefined
+}
+
 /** The caller's input is wrong: a request, an option, a file. */
-export class InvalidInput extends MillraceError {}
+export class InvalidInput extends MillraceError {
+  /** Each thing that is wrong, if the input is a text. */
+  readonly problems: readonly TextProblem[] = []
+}
 
 /** An event that can never be accepted. It goes to the dead letters; the events beside it go on. */
 export interface Rejection {

@@ -2,13 +2,18 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { Fatal, InvalidInput, MillraceError, NotFound, Retryable } from '../core/errors.ts'
 
-/** What is wrong with one event or one option of a request. */
+/** What is wrong with one event, one option or one place of a request. */
 export interface Detail {
   /** Of the event in the request, from 0. */
   readonly index?: number | undefined
   /** JSON pointer into the event or the request's body. */
   readonly pointer?: string | undefined
+  /** Of a text, such as a pipeline, from 1. */
+  readonly line?: number | undefined
+  readonly column?: number | undefined
+  readonly code?: string | undefined
   readonly message: string
+  readonly hint?: string | undefined
 }
 
 /** The request is wrong in several places. */
@@ -62,9 +67,15 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof InvalidRequest) return { ...problem(error.status, code, message, hint), errors: error.errors }
   if (error instanceof NotFound) return problem(404, code, message, hint)
   if (code === 'fingerprint_mismatch') return problem(409, code, message, hint)
-  if (error instanceof InvalidInput) return problem(400, code, message, hint)
+  if (error instanceof InvalidInput) return { ...problem(400, code, message, hint), errors: placesOf(error) }
   if (error instanceof Retryable) return problem(503, code, message, hint)
   return problem(error instanceof Fatal ? 500 : 400, code, message, hint)
+}
+
+function placesOf({ problems }: InvalidInput): Detail[] | undefined {
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  if (errors.length === 0) return undefined
+  return errors.map(({ line, column, code, message, hint }) => ({ line, column, code, message, hint }))
 }
 
 /** Seconds to wait before the next try, for an error that may pass. */

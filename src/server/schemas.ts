@@ -39,7 +39,11 @@ export const problemDetails = answer(
           z.object({
             index: z.int().optional().describe('Of the event in the request, from 0.'),
             pointer: z.string().optional().describe('JSON pointer to what is wrong.'),
+            line: z.int().optional().describe('Of a text, such as a pipeline, from 1.'),
+            column: z.int().optional(),
+            code: z.string().optional(),
             message: z.string(),
+            hint: z.string().optional(),
           }),
         )
         .optional(),

@@ -245,6 +245,10 @@ describe('pipelines', () => {
     expect(found.status).toBe(400)
     expect(found.detail).toContain('orders.yaml:3:1: unknown key "sorce", did you mean "source"?')
     expect(found.detail).toContain('did you mean "channel"?')
+    expect(found.errors).toMatchObject([
+      { line: 3, column: 1, code: 'unknown_key', message: 'unknown key "sorce", did you mean "source"?' },
+      { line: 6, message: expect.stringContaining('did you mean "channel"?') },
+    ])
     await expectOrders()
   })
 

@@ -33,9 +33,7 @@ const problem = z.object({
   code: z.string(),
   detail: z.string(),
   hint: z.string().optional(),
-  errors: z
-    .array(z.object({ index: z.number().optional(), pointer: z.string().optional(), message: z.string() }))
-    .optional(),
+  errors: z.array(z.looseObject({ message: z.string() })).optional(),
 })
 const rows = z.object({ rows: z.array(z.record(z.string(), z.unknown())) })
 const pipeline = z.object({ state: z.string(), reason: z.string().optional(), lag: z.number() })
