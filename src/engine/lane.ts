@@ -5,18 +5,16 @@ import type { EventLog, LaneSource } from '../core/event-log.ts'
 import type { Expression } from '../core/expression.ts'
 import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
 import type { Codec } from '../core/serde.ts'
-import { allSettled } from './all-settled.ts'
 import { BatchSizer } from './batch-sizer.ts'
 import { BlockCutter, type Span } from './block-cutter.ts'
 import { BoundedQueue } from './bounded-queue.ts'
-import { type DeadLetter, writeDeadLetters } from './dead-letters.ts'
 import { decodeRecords } from './decoder.ts'
 import { EventWriter } from './event-writer.ts'
-import { Journal } from './journal.ts'
 import { LaneStates } from './lane-state.ts'
 import type { PipelineMeter } from './pipeline-meter.ts'
 import { type NamedProcessor, type Processed, ProcessorChain } from './processor-chain.ts'
 import { type RetryOptions, retry } from './retry.ts'
+import { type ClosedBlock, Settlement } from './settlement.ts'
 
 export interface LaneOptions {
   readonly pipeline: string
@@ -36,13 +34,6 @@ interface Batch {
   readonly span: Span
   readonly records: readonly LogRecord[]
   readonly processed: Promise<Processed>
-}
-
-interface ClosedBlock {
-  readonly from: number
-  readonly to: number
-  readonly records: readonly LogRecord[]
-  readonly processed: readonly Processed[]
 }
 
 /** Batches that may be processed side by side, and closed blocks that may wait for their turn, per lane. */
@@ -66,14 +57,11 @@ export class Lane {
   readonly #states: LaneStates
   readonly #chain: ProcessorChain
   readonly #cutter: BlockCutter
-  readonly #journal: Journal
+  readonly #settlement: Settlement
   readonly #writers: readonly EventWriter[]
   readonly #batches = new BoundedQueue<Batch>(batchesInFlight)
   readonly #blocks = new BoundedQueue<ClosedBlock>(blocksInFlight)
   readonly #sizer = new BatchSizer()
-  /** Rejections by event sinks that are not yet in the dead letters. */
-  #rejected: DeadLetter[] = []
-  #committed: number
 
   constructor(options: LaneOptions) {
     const { source, pipeline } = options
@@ -81,14 +69,20 @@ export class Lane {
     this.name = laneName(pipeline, source.partition)
     // Everything in flight listens to it, which is bounded by the queues.
     setMaxListeners(0, this.#abort.signal)
-    this.#committed = source.committed.from
     this.#states = new LaneStates(source.state)
     this.#cutter = new BlockCutter(options.block, source.committed.ends)
-    this.#journal = new Journal(source.committed)
     this.#chain = new ProcessorChain(options.processors, this.#states, this.#abort.signal, (component) =>
       this.#retry(component, false),
     )
     this.#writers = options.eventSinks.map(({ component, sink }) => this.#createWriter(component, sink))
+    this.#settlement = new Settlement({
+      ...options,
+      lane: this.name,
+      states: this.#states,
+      writers: this.#writers,
+      signal: this.#abort.signal,
+      retry: (component) => this.#retry(component, true),
+    })
   }
 
   /**
@@ -121,7 +115,7 @@ export class Lane {
   async status(): Promise<PipelineStatus['lanes'][number]> {
     const { source } = this.#options
     const end = await source.end()
-    const committed = this.#committed
+    const { committed } = this.#settlement
     return { ...source.partition, committed, end, lag: Math.max(0, end - committed) }
   }
 
@@ -208,67 +202,8 @@ export class Lane {
     for (;;) {
       const block = await this.#blocks.shift()
       if (block === 'ended' || block === 'timeout') return
-      await this.#settleBlock(block)
+      await this.#settlement.settle(block, () => this.#blocks.size > 0)
     }
-  }
-
-  async #settleBlock(block: ClosedBlock): Promise<void> {
-    const { blockSinks, log, pipeline } = this.#options
-    if (blockSinks.length > 0) {
-      this.#journal.close(block.to)
-      if (!this.#journal.isJournalled(block.to)) await this.#commit()
-    }
-    const written = await allSettled(blockSinks.map((named) => this.#writeBlock(block, named)))
-    await this.#abortable(Promise.all(this.#writers.map((writer) => writer.reached(block.to))))
-    const letters = [
-      ...block.processed.flatMap(({ deadLetters }) => deadLetters),
-      ...written.flat(),
-      ...this.#rejected.filter(({ offset }) => offset < block.to),
-    ]
-    if (letters.length > 0) {
-      const record = finder(block.records)
-      await retry(() => writeDeadLetters(log, pipeline, this.name, letters, record), this.#retry('dead letters', true))
-      this.#rejected = this.#rejected.filter(({ offset }) => offset >= block.to)
-    }
-    this.#options.meter.settled(block.records.length, block.processed, letters)
-    this.#journal.deliver(block.to)
-    // With another block closed already, its end and this delivery share one commit.
-    if (blockSinks.length === 0 || this.#blocks.size === 0) await this.#commit()
-  }
-
-  async #writeBlock(
-    block: ClosedBlock,
-    { component, sink }: { readonly component: string; readonly sink: BlockSink },
-  ): Promise<DeadLetter[]> {
-    const { source, meter } = this.#options
-    const events =
-      block.processed.length === 1 ? (block.processed[0]?.events ?? []) : block.processed.flatMap((p) => p.events)
-    if (events.length === 0) return []
-    const { from, to } = block
-    const whole = { id: `${this.name}/${from}-${to}`, lane: this.name, from, to, events }
-    const context = { lane: this.name, signal: this.#abort.signal }
-    const started = performance.now()
-    const rejections = await retry(
-      async () => {
-        source.assertOwned()
-        return sink.write(whole, context)
-      },
-      this.#retry(component, true),
-    )
-    meter.written(component, events.length - rejections.length, (performance.now() - started) / 1000)
-    return rejections.flatMap(({ index, code, message }) => {
-      const offset = events[index]?.position.offset
-      return offset === undefined ? [] : [{ offset, component, code, message }]
-    })
-  }
-
-  async #commit(): Promise<void> {
-    const next = this.#journal.next()
-    const changes = this.#states.below(next.from)
-    await retry(() => this.#options.source.commit(next, changes), this.#retry('commit', true))
-    this.#journal.committed(next)
-    this.#states.forget(next.from)
-    this.#committed = next.from
   }
 
   #createWriter(component: string, sink: EventSink): EventWriter {
@@ -289,7 +224,7 @@ export class Lane {
         meter.delivered(events)
       },
       rejected: (letters) => {
-        this.#rejected.push(...letters)
+        this.#settlement.rejected(letters)
       },
     })
   }
@@ -301,16 +236,6 @@ export class Lane {
       retryUnknown,
       report: (error) => meter.trouble(this.name, component, error),
     }
-  }
-
-  #abortable<T>(promise: Promise<T>): Promise<T> {
-    const { signal } = this.#abort
-    return new Promise((resolve, reject) => {
-      const onAbort = () => reject(signal.reason)
-      if (signal.aborted) onAbort()
-      signal.addEventListener('abort', onAbort, { once: true })
-      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-    })
   }
 }
 
@@ -337,21 +262,4 @@ function bytesOf(records: readonly LogRecord[]): number {
   let bytes = 0
   for (const record of records) bytes += sizeOf(record)
   return bytes
-}
-
-/** Finds a record by offset; records ascend by offset. */
-function finder(records: readonly LogRecord[]): (offset: number) => LogRecord {
-  return (offset) => {
-    let low = 0
-    let high = records.length - 1
-    while (low <= high) {
-      const middle = (low + high) >> 1
-      const record = records[middle]
-      if (record === undefined) break
-      if (record.offset === offset) return record
-      if (record.offset < offset) low = middle + 1
-      else high = middle - 1
-    }
-    throw new Error(`no record at offset ${offset} in its own block`)
-  }
 }
