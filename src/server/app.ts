@@ -39,6 +39,8 @@ export function createApp(context: ServerContext): Hono {
   app.use(async (c, next) => {
     const started = performance.now()
     await next()
+    // A stream that nobody reads would never end.
+    if (c.req.method === 'HEAD') await c.res.body?.cancel()
     const labels = { method: c.req.method, route: c.req.routePath, status: String(c.res.status) }
     context.metrics.httpSeconds.observe(labels, (performance.now() - started) / 1000)
   })

@@ -17,13 +17,17 @@ export async function readBytes(c: Context, limit: number): Promise<Uint8Array> 
     })
   }
   const length = c.req.header('content-length')
-  if (length !== undefined) {
-    const declared = Number(length)
-    if (!(declared <= limit)) throw tooLarge(limit, declared)
+  if (length !== undefined && !(Number(length) <= limit)) throw tooLarge(limit, Number(length))
+  try {
     // No more than was declared comes, and it is read in one piece.
-    return new Uint8Array(await c.req.arrayBuffer())
+    return length === undefined ? await readStream(c.req.raw.body, limit) : new Uint8Array(await c.req.arrayBuffer())
+  } catch (error) {
+    if (error instanceof InvalidRequest || !c.req.raw.signal.aborted) throw error
+    throw new InvalidRequest(400, { code: 'body_cut_short', message: 'The connection ended before the body did.' })
   }
-  const stream = c.req.raw.body
+}
+
+async function readStream(stream: ReadableStream<Uint8Array> | null, limit: number): Promise<Uint8Array> {
   if (!stream) return new Uint8Array(0)
   const chunks: Uint8Array[] = []
   let size = 0

@@ -3,12 +3,11 @@ import { isJsonObject, type Json } from '../core/event.ts'
 import { cloudEvent } from './cloud-event.ts'
 import { parseJson } from './json-text.ts'
 import { type Detail, InvalidRequest } from './problem.ts'
-import { type GivenEvent, invalidEvents } from './publish.ts'
+import { type GivenEvent, invalidEvents, maxErrors, maxEvents, tooManyEvents } from './publish.ts'
 
 const ndjson = new Set(['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/x-jsonlines'])
 /** curl's `-d` says `x-www-form-urlencoded` whatever the data is. */
 const json = /^(application\/(.+\+)?json|text\/plain|application\/x-www-form-urlencoded|application\/octet-stream|)$/
-const maxErrors = 100
 
 /**
  * The events of a request, by its content type: a JSON value or an array of them, NDJSON, or CloudEvents (structured,
@@ -43,6 +42,7 @@ function readLines(text: string): GivenEvent[] {
   let index = 0
   for (const [number, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue
+    if (index >= maxEvents) throw tooManyEvents()
     try {
       events.push({ value: asJson(parseJson(line, number + 1)) })
     } catch (error) {
@@ -72,9 +72,21 @@ function cloudEvents(values: readonly Json[]): GivenEvent[] {
 function fromHeaders(c: Context, data: Json): Json {
   const attributes: Record<string, Json> = {}
   for (const [name, value] of Object.entries(c.req.header())) {
-    if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value)
+    if (name.startsWith('ce-')) attributes[name.slice(3)] = percentDecoded(name, value)
   }
   return { ...attributes, data }
+}
+
+function percentDecoded(name: string, value: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    throw new InvalidRequest(400, {
+      code: 'bad_header',
+      message: `The header ${name} is not percent-encoded UTF-8: ${value}.`,
+      hint: 'A percent sign in it is written as %25.',
+    })
+  }
 }
 
 /** What `JSON.parse` made is JSON. */

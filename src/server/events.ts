@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { errorCode, InvalidInput } from '../core/errors.ts'
-import type { Json, LogRecord } from '../core/event.ts'
+import { type Json, type LogRecord, sizeOf, type TopicPartition } from '../core/event.ts'
 import type { EventLog, TopicInfo } from '../core/event-log.ts'
 import type { Codec } from '../core/serde.ts'
 import { readQuery, readText } from './body.ts'
@@ -49,6 +49,8 @@ const example = {
 }
 const decoder = new TextDecoder()
 const readLimit = { events: 500, bytes: 1_000_000 }
+/** Of the newest events of a partition, however many are asked for. */
+const newestBytes = 10_000_000
 
 export function eventRoutes(routes: Routes, { services, limits, live }: ServerContext): void {
   routes.add(
@@ -146,14 +148,12 @@ export function eventRoutes(routes: Routes, { services, limits, live }: ServerCo
 export async function findTopic(log: EventLog, name: string): Promise<TopicInfo> {
   const topics = await log.topics()
   const topic = topics.find((known) => known.name === name)
-  if (!topic)
-    throw topicNotFound(
-      name,
-      topics.map((known) => known.name),
-    )
-  return topic
+  if (topic) return topic
+  const names = topics.map((known) => known.name)
+  throw topicNotFound(name, names)
 }
 
+/** The newest records before the topic's end or, with an offset, the first from there on; oldest first. */
 async function peek(
   log: EventLog,
   topic: TopicInfo,
@@ -168,12 +168,34 @@ async function peek(
   }
   const parts = await Promise.all(
     wanted.map(({ partition: number, start, end }) => {
-      const from = Math.max(start, offset ?? end - limit)
-      return log.read({ topic: topic.name, partition: number }, from, { ...readLimit, events: limit })
+      const place = { topic: topic.name, partition: number }
+      if (offset === undefined) return newest(log, place, Math.max(start, end - limit), end)
+      return log.read(place, Math.max(start, offset), { ...readLimit, events: limit, before: end })
     }),
   )
   const records = parts.flat().sort((one, other) => one.timestamp - other.timestamp || one.offset - other.offset)
   return offset === undefined ? records.slice(-limit) : records.slice(0, limit)
+}
+
+/** The records from `from` up to `end`, without the oldest where all together are too large. */
+async function newest(log: EventLog, partition: TopicPartition, from: number, end: number): Promise<LogRecord[]> {
+  const records: LogRecord[] = []
+  let bytes = 0
+  for (let next = from; next < end; ) {
+    const page = await log.read(partition, next, { ...readLimit, before: end })
+    const last = page.at(-1)
+    if (!last) break
+    next = last.offset + 1
+    for (const record of page) bytes += sizeOf(record)
+    records.push(...page)
+    while (bytes > newestBytes && records.length > 1) bytes -= dropFirst(records)
+  }
+  return records
+}
+
+function dropFirst(records: LogRecord[]): number {
+  const [oldest] = records.splice(0, 1)
+  return oldest === undefined ? 0 : sizeOf(oldest)
 }
 
 async function* tail(
@@ -183,8 +205,8 @@ async function* tail(
   last: number,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
-  if (last > 0)
-    for (const record of await peek(log, topic, undefined, undefined, last)) yield { data: show(codec, record) }
+  const first = last === 0 ? [] : await peek(log, topic, undefined, undefined, last)
+  for (const record of first) yield { data: show(codec, record) }
   const next = new Map(topic.partitions.map(({ partition, end }) => [partition, end]))
   while (!signal.aborted) {
     const grown = log.grown([topic.name], signal)

@@ -14,12 +14,15 @@ export interface GivenEvent {
   readonly timestamp?: number | undefined
 }
 
-const maxErrors = 100
+/** So many can be stored without holding up everything else for long. */
+export const maxEvents = 10_000
+export const maxErrors = 100
 const encoder = new TextEncoder()
 
 /**
  * Appends events, all or none, and answers when they are durable. `keyPointer` takes keys from the values.
- * Throws `InvalidRequest` (422, `invalid_events`) with what is wrong with each bad one, and `NotFound` for the topic.
+ * Throws `InvalidRequest` (422, `invalid_events`) with what is wrong with each bad one, (413, `too_many_events`), and
+ * `NotFound` for the topic.
  */
 export async function publish(
   services: Services,
@@ -28,6 +31,7 @@ export async function publish(
   keyPointer: string | undefined,
 ): Promise<Position[]> {
   if (events.length === 0) throw new InvalidRequest(400, { code: 'no_events', message: 'The request has no events.' })
+  if (events.length > maxEvents) throw tooManyEvents()
   const steps = keyPointer === undefined ? undefined : parsePointer(keyPointer)
   const codec = await services.serde.codec(topic)
   const errors: Detail[] = []
@@ -48,6 +52,14 @@ export async function publish(
       (await log.topics()).map(({ name }) => name),
     )
   }
+}
+
+export function tooManyEvents(): InvalidRequest {
+  return new InvalidRequest(413, {
+    code: 'too_many_events',
+    message: `A request may have ${maxEvents} events, and this one has more. Nothing of it was taken.`,
+    hint: 'Send the events in several requests.',
+  })
 }
 
 export function topicNotFound(topic: string, known: readonly string[]): NotFound {

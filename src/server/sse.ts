@@ -51,11 +51,16 @@ export function streamEvents(
     },
     async pull(controller) {
       events ??= produce(stopping.signal)[Symbol.asyncIterator]()
-      const next = await events.next()
-      if (gone) return
-      if (!next.done) {
-        controller.enqueue(encoder.encode(format(next.value)))
-        return
+      try {
+        const next = await events.next()
+        if (gone) return
+        if (!next.done) {
+          controller.enqueue(encoder.encode(format(next.value)))
+          return
+        }
+      } catch (error) {
+        stop()
+        throw error
       }
       stop()
       controller.close()

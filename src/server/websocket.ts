@@ -43,12 +43,12 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
 
 /** Whether the client is authenticated already, or why it is refused. */
 async function admit(request: IncomingMessage, { auth }: Context): Promise<boolean | Problem> {
-  const url = new URL(request.url ?? '/', 'http://localhost')
-  if (url.pathname !== '/v1/live') {
+  const [path, query] = (request.url ?? '').split('?', 2)
+  if (path !== '/v1/live') {
     return { title: 'Not Found', status: 404, code: 'route_not_found', detail: 'The WebSocket is at /v1/live.' }
   }
   const { host, origin, authorization } = request.headers
-  const token = bearerToken(authorization) ?? url.searchParams.get('token') ?? undefined
+  const token = bearerToken(authorization) ?? new URLSearchParams(query).get('token') ?? undefined
   if (auth !== undefined && token === undefined) return false
   const verdict = await judge({ host, origin, token }, auth?.token)
   return verdict === 'allowed' ? true : toProblem(refusal(verdict))
@@ -56,6 +56,8 @@ async function admit(request: IncomingMessage, { auth }: Context): Promise<boole
 
 function refuse(socket: Duplex, problem: Problem): void {
   const body = JSON.stringify(problem)
+  // Otherwise a client that does not hang up would keep the connection, and the server from closing.
+  socket.once('finish', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
@@ -117,7 +119,8 @@ class KeepAlive {
 
   #check(): void {
     for (const [client, session] of this.#sessions) {
-      if (this.#heard.delete(client)) client.ping()
+      // From a client that is paused, for it has asked for much, nothing can be heard.
+      if (this.#heard.delete(client) || client.isPaused) client.ping()
       else session.close(closeCodes.timedOut, 'nothing was heard')
     }
   }

@@ -159,6 +159,22 @@ describe('what is refused, as a whole', () => {
     expect(await problem(bytes)).toMatchObject({ status: 400, code: 'bad_encoding' })
   })
 
+  test('more events than can be stored without holding up the others', async () => {
+    const answers = [
+      post('tickets', '1\n'.repeat(10_001), 'application/x-ndjson'),
+      post('tickets', JSON.stringify(Array(10_001).fill(1))),
+    ]
+    for (const answer of answers) {
+      expect(await problem(answer)).toMatchObject({ status: 413, code: 'too_many_events' })
+    }
+  })
+
+  test('a CloudEvent header that is not percent-encoded', async () => {
+    const headers = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-type': 't', 'ce-source': '100%' }
+    const answer = await problem(server.fetch('/v1/topics/clouds/events', { method: 'POST', headers, body: '1' }))
+    expect(answer).toMatchObject({ status: 400, code: 'bad_header', detail: expect.stringContaining('ce-source') })
+  })
+
   test('an event nested deeper than can be written', async () => {
     const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
     const answer = await problem(post('tickets', `[${deep}]`))
@@ -186,6 +202,13 @@ describe('topics', () => {
     expect((await server.fetch('/v1/topics', json({ name: 'a/b' }))).status).toBe(400)
     const answer = await server.fetch('/v1/topics', json({ name: 'a', partition: 3 }))
     expect(await answer.json()).toMatchObject({ code: 'invalid_body', detail: expect.stringContaining('partition') })
+  })
+
+  test('the newest events are the newest, however large they are', async () => {
+    await server.fetch('/v1/topics', json({ name: 'large', partitions: 1 }))
+    for (let n = 0; n < 5; n++) await post('large', JSON.stringify({ n, pad: 'x'.repeat(400_000) }))
+    const { events } = JSON.parse(await (await server.fetch('/v1/topics/large/events?limit=4')).text())
+    expect(events.map(({ value }: { value: { n: number } }) => value.n)).toEqual([1, 2, 3, 4])
   })
 
   test('peek from an offset, and follow', async () => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { defaultServerLimits, listen } from '../../src/server/index.ts'
 import { Socket } from '../live/socket.ts'
@@ -44,6 +46,36 @@ test('an address of another machine is named', async () => {
   await expect(listen(harness.app, contextOf(harness, { token: 't' }), options)).rejects.toMatchObject({
     code: 'host_unknown',
   })
+})
+
+test('a client that goes away while it sends is no failure of the server', async () => {
+  const harness = await server()
+  await harness.fetch('/v1/topics', json({ name: 'tickets' }))
+  for (const length of ['Content-Length: 1000', 'Transfer-Encoding: chunked']) {
+    const client = connect(Number(new URL(harness.address).port), '127.0.0.1')
+    client.write(`POST /v1/topics/tickets/events HTTP/1.1\r\nHost: localhost\r\n${length}\r\n\r\n1\r\n[`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    client.destroy()
+  }
+  await expect.poll(async () => await harness.metrics.text()).toMatch(/seconds_count\{.*events",status="400"\} 2/)
+  expect(harness.errors).toEqual([])
+})
+
+test('what HEAD asks for holds nothing', async () => {
+  const harness = await server()
+  const head = await harness.fetch('/v1/live/tickets', { method: 'HEAD' })
+  expect(head.headers.get('content-type')).toBe('text/event-stream')
+  expect(await harness.metrics.text()).toMatch(/^millrace_live_sessions\{transport="sse"\} 0$/m)
+})
+
+test('a refused WebSocket that its client does not close does not keep the server from closing', async () => {
+  const harness = await startServer()
+  const client = connect({ port: Number(new URL(harness.address).port), host: '127.0.0.1', allowHalfOpen: true })
+  client.write('GET // HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  const [answer] = await once(client, 'data')
+  expect(String(answer)).toMatch(/^HTTP\/1.1 404 /)
+  await harness[Symbol.asyncDispose]()
+  client.destroy()
 })
 
 test('closing lets a request in flight finish, and tells live clients to come back', async () => {
