@@ -1,40 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BlockSink, Catalog, ComponentContext, EventSink, Intake, Processor, Sink } from '../core/component.ts'
+import type { Intake } from '../core/component.ts'
 import { errorAdvice, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
 import { laneName } from '../core/event.ts'
-import type { LaneSource, TopicConfig } from '../core/event-log.ts'
-import type { Expressions } from '../core/expression.ts'
-import type { ComponentUse, PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
-import type { Services } from '../core/services.ts'
-import type { Log, Metrics } from '../telemetry/index.ts'
+import type { LaneSource } from '../core/event-log.ts'
+import type { PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
 import { allSettled } from './all-settled.ts'
+import { type Built, buildComponents, type EngineContext } from './build.ts'
 import { deadLetterTopic } from './dead-letters.ts'
 import { intakeTopic, runIntake } from './intake.ts'
 import { Lane } from './lane.ts'
 import { PipelineMeter } from './pipeline-meter.ts'
-import type { NamedProcessor } from './processor-chain.ts'
-
-export interface EngineContext {
-  readonly services: Services
-  readonly catalog: Catalog
-  readonly expressions: Expressions
-  readonly metrics: Metrics
-  readonly log: Log
-  /** How the runtime wants a topic to be. */
-  topic(name: string): Partial<TopicConfig>
-}
-
-interface Named<T> {
-  readonly component: string
-  readonly sink: T
-}
-
-interface Built {
-  readonly intake: Intake | undefined
-  readonly processors: readonly NamedProcessor[]
-  readonly eventSinks: readonly Named<EventSink>[]
-  readonly blockSinks: readonly Named<BlockSink>[]
-}
 
 const longestRestartDelayMs = 30_000
 
@@ -158,7 +133,7 @@ export class Pipeline {
     for (const topic of [...this.topics, deadLetterTopic(this.spec.name)]) {
       await log.ensureTopic(topic, this.#context.topic(topic))
     }
-    const built = await this.#build()
+    const built = await buildComponents(this.spec, this.#context)
     const failed = new AbortController()
     const stop = AbortSignal.any([this.#stop.signal, failed.signal])
     const abort = AbortSignal.any([this.#abort.signal, failed.signal])
@@ -256,44 +231,6 @@ export class Pipeline {
     const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
     return lanes.length === partitions && lanes.every(({ lag }) => lag === 0)
   }
-
-  async #build(): Promise<Built> {
-    const { catalog } = this.#context
-    const { spec } = this
-    const intake =
-      spec.source.kind === 'intake'
-        ? await known(catalog.sources, spec.source.use).create(
-            spec.source.use.options,
-            this.#componentContext(spec.source.use),
-          )
-        : undefined
-    const processors: NamedProcessor[] = []
-    for (const use of spec.processors) {
-      const processor: Processor = await known(catalog.processors, use).create(use.options, this.#componentContext(use))
-      processors.push({ component: use.component, processor })
-    }
-    const eventSinks: Named<EventSink>[] = []
-    const blockSinks: Named<BlockSink>[] = []
-    for (const use of spec.sinks) {
-      const { component } = use
-      const sink: Sink = await known(catalog.sinks, use).create(use.options, this.#componentContext(use))
-      if (sink.takes === 'events') eventSinks.push({ component, sink })
-      else blockSinks.push({ component, sink })
-    }
-    return { intake, processors, eventSinks, blockSinks }
-  }
-
-  #componentContext({ component }: ComponentUse): ComponentContext {
-    const { services, expressions } = this.#context
-    return { pipeline: this.spec.name, component, services, expressions }
-  }
-}
-
-function known<T>(components: ReadonlyMap<string, T>, { name }: ComponentUse): T {
-  const component = components.get(name)
-  if (component === undefined)
-    throw new Fatal({ code: 'unknown_component', message: `there is no component "${name}"` })
-  return component
 }
 
 function isFinal(error: unknown): boolean {

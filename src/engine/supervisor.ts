@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidInput, NotFound, Retryable } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { PipelineControl, PipelineSpec, PipelineStatus } from '../core/pipeline.ts'
-import { type EngineContext, Pipeline } from './pipeline.ts'
+import type { EngineContext } from './build.ts'
+import { Pipeline } from './pipeline.ts'
 
 export interface SupervisorOptions {
   readonly context: EngineContext

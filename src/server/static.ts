@@ -14,7 +14,7 @@ export interface StaticFiles {
 }
 
 const policy =
-  "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+  "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 
 /** Serves a built page; a path that is no file is the page itself, so that its own addresses can be opened. */
 export function serveStatic(app: Hono, files: StaticFiles | undefined): void {
