@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { copyFile, cp, readdir, readFile, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
 import { call, keysIn, pipelineStatus, rowsIn, sleep, until, vectorsIn } from '../support/api.ts'
@@ -27,7 +27,7 @@ export const docsRecall: Benchmark = {
     await using folder = await tempFolder()
     await installPackages(join(project, 'test/bench/packages'), folder.path)
     const modules = join(folder.path, 'node_modules')
-    await linkPackages(join(project, 'node_modules'), modules)
+    await addDocuments(join(project, 'node_modules'), modules)
     const docs = await readFile(join(project, 'pipelines/docs.yaml'), 'utf8')
     const started = performance.now()
     await using product = await startProduct({ 'pipelines/docs.yaml': docs }, { folder: folder.path })
@@ -64,12 +64,15 @@ async function installPackages(from: string, to: string): Promise<void> {
   await promisify(execFile)('npm', flags, { cwd: to })
 }
 
-/** Adds every package of one folder to another that does not have it. */
-async function linkPackages(from: string, to: string): Promise<void> {
+/** Adds what can be read of every package of one folder to another that does not have it. */
+async function addDocuments(from: string, to: string): Promise<void> {
   for (const name of await packageNames(from)) {
     if (existsSync(join(to, name))) continue
-    await mkdir(dirname(join(to, name)), { recursive: true })
-    await symlink(join(from, name), join(to, name))
+    const readable = async (path: string) => {
+      const isFolder = (await stat(path)).isDirectory()
+      return isFolder || path.endsWith('.md') || path.endsWith('package.json')
+    }
+    await cp(join(from, name), join(to, name), { recursive: true, filter: readable })
   }
 }
 
