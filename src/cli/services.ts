@@ -67,6 +67,7 @@ export function modelFolder(model: string): string {
 
 interface Lazy<T> {
   get(): Promise<T>
+  /** What was opened; undefined if nobody has asked for it, or if it could not be opened. */
   opened(): Promise<T | undefined>
   close(): Promise<void>
 }
@@ -82,7 +83,7 @@ function lazily<T extends { close(): Promise<void> }>(open: () => Promise<T>): L
       })
       return opening
     },
-    opened: async () => opening,
+    opened: async () => opening?.catch(() => undefined),
     async close() {
       await (await opening?.catch(() => undefined))?.close()
     },

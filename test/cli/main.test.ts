@@ -117,12 +117,13 @@ describe('run', () => {
   test('with --json every line is JSON', async () => {
     await using folder = await project()
     await using server = await startCli(['run', '--json'], { cwd: folder.path })
+    await server.prints(/"ready"/)
     server.kill('SIGTERM')
     await server.exited
     const lines = server.stdout().trim().split('\n')
     const events = lines.map((line) => JSON.parse(line))
     expect(events[0]).toMatchObject({ event: 'listening', address: server.address, pipelines: ['orders'] })
-    expect(events.at(-1)).toEqual({ event: 'stopped' })
+    expect(events.slice(1)).toEqual([{ event: 'ready' }, { event: 'stopped' }])
   })
 
   test('a port in use is named, with what to do', async () => {

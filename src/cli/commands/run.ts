@@ -47,8 +47,8 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
   const { first, second } = cli.interruption()
   const millrace = await startMillrace({ runtime, specs, log })
-  if (json) terminal.json({ event: 'listening', address: millrace.address, pipelines: millrace.pipelines })
-  else printReady(terminal, millrace, specs)
+  if (json) printEvents(terminal, millrace, first)
+  else printStarted(terminal, millrace, specs)
 
   await Promise.race([aborted(first), millrace.ended])
   if (!json && first.aborted) terminal.note('finishing what was read; Ctrl-C again stops at once')
@@ -57,7 +57,14 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   else terminal.print('stopped')
 }
 
-function printReady(terminal: Terminal, { address, pipelines }: Millrace, specs: readonly PipelineSpec[]): void {
+function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace, interrupted: AbortSignal): void {
+  terminal.json({ event: 'listening', address, pipelines })
+  void ready.then(() => {
+    if (!interrupted.aborted) terminal.json({ event: 'ready' })
+  })
+}
+
+function printStarted(terminal: Terminal, { address, pipelines }: Millrace, specs: readonly PipelineSpec[]): void {
   const dim = (text: string) => terminal.style('dim', text)
   terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)}`)
   terminal.print()
