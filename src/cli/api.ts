@@ -34,7 +34,7 @@ export class ApiError extends MillraceError {
 /** Makes a call and checks the answer's shape. Throws `ApiError` with what the server says is wrong. */
 export async function call<T>(target: Target, path: string, answer: z.ZodType<T>, init?: RequestInit): Promise<T> {
   const response = await callRaw(target, path, init)
-  const result = answer.safeParse(await response.json())
+  const result = answer.safeParse(parseJson(await response.text()))
   if (result.success) return result.data
   throw new MillraceError({
     code: 'unexpected_answer',
