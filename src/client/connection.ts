@@ -42,6 +42,7 @@ export class Connection implements Feed {
   /** By the server's name for them. */
   readonly #active = new Map<string, Subscription>()
   readonly #requests = new Map<number, (message: ServerMessage) => void>()
+  readonly #retries = new Set<ReturnType<typeof setTimeout>>()
   #state: ConnectionState = 'idle'
   #socket: WebSocketLike | undefined
   #attempt = 0
@@ -60,13 +61,16 @@ export class Connection implements Feed {
 
   open(channel: string, options: SubscribeOptions): Subscription {
     const subscription = new Subscription(channel, options, this)
-    this.subscribe(subscription)
+    if (this.#state === 'closed') {
+      subscription.fail(new MillraceClientError({ code: 'closed', message: 'The client is closed.' }))
+    } else this.subscribe(subscription)
     return subscription
   }
 
   subscribe(subscription: Subscription): void {
     if (this.#state === 'closed') {
-      subscription.fail(new MillraceClientError({ code: 'closed', message: 'The client is closed.' }))
+      // It was held back while the others ended.
+      subscription.close()
       return
     }
     this.#subscriptions.add(subscription)
@@ -146,18 +150,21 @@ export class Connection implements Feed {
   }
 
   #refused(subscription: Subscription, { code, message, retry }: { code: string; message: string; retry: boolean }) {
-    if (retry) {
-      setTimeout(
-        () => {
-          if (this.#state === 'open' && this.#subscriptions.has(subscription)) this.#ask(subscription)
-        },
-        reconnectDelay(this.#attempt++),
-      )
-      return
-    }
+    if (retry) return this.#askLater(subscription)
     this.#subscriptions.delete(subscription)
     subscription.fail(new MillraceClientError({ code, message }))
     if (this.#subscriptions.size === 0) this.#disconnect('idle')
+  }
+
+  #askLater(subscription: Subscription): void {
+    const timer = setTimeout(
+      () => {
+        this.#retries.delete(timer)
+        if (this.#subscriptions.has(subscription)) this.#ask(subscription)
+      },
+      reconnectDelay(this.#attempt++),
+    )
+    this.#retries.add(timer)
   }
 
   #received(data: unknown): void {
@@ -203,10 +210,12 @@ export class Connection implements Feed {
     this.#become(state)
   }
 
-  /** Whatever the old socket still says is not heard. */
+  /** Whatever the old socket still says is not heard, and nothing more is asked of it. */
   #forget(): void {
     clearTimeout(this.#timer)
     clearTimeout(this.#silence)
+    for (const timer of this.#retries) clearTimeout(timer)
+    this.#retries.clear()
     this.#socket = undefined
     this.#active.clear()
     this.#requests.clear()

@@ -6,7 +6,7 @@ import type {
   SubscribedMessage,
   SubscribeOptions,
 } from '../live/protocol.ts'
-import type { MillraceClientError } from './errors.ts'
+import { MillraceClientError } from './errors.ts'
 
 /** Events that were not received. `unrecovered`: the server no longer has them; load a snapshot. */
 export interface Gap {
@@ -50,11 +50,20 @@ export class Subscription implements AsyncIterable<EventFrame> {
   #wake: () => void = () => undefined
   #state: 'flowing' | 'held back' | 'closed' = 'flowing'
   #error: MillraceClientError | undefined
+  readonly #ready: Promise<void>
+  #flows: () => void = () => undefined
+  #ends: (error: MillraceClientError) => void = () => undefined
 
   constructor(channel: string, options: SubscribeOptions, feed: Feed) {
     this.channel = channel
     this.#options = options
     this.#feed = feed
+    this.#ready = new Promise((resolve, reject) => {
+      this.#flows = resolve
+      this.#ends = reject
+    })
+    // Only whoever asks is told.
+    this.#ready.catch(() => undefined)
   }
 
   /** Of the last event that was received; a later subscription can go on from here with `since`. */
@@ -74,19 +83,15 @@ export class Subscription implements AsyncIterable<EventFrame> {
     return () => listeners.delete(listener)
   }
 
-  /** Resolves when events flow. Rejects if the server refuses the subscription. */
+  /** Resolves when events flow for the first time. Rejects if the server refuses the subscription, or it is closed before. */
   ready(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#error) reject(this.#error)
-      else if (this.#position) resolve()
-      this.on('subscribed', () => resolve())
-      this.on('error', reject)
-    })
+    return this.#ready
   }
 
   close(): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
+    this.#ends(new MillraceClientError({ code: 'closed', message: 'The subscription is closed.' }))
     this.#feed.unsubscribe(this)
     this.#wake()
   }
@@ -121,6 +126,7 @@ export class Subscription implements AsyncIterable<EventFrame> {
       this.#emit('gap', { reason: 'unrecovered', from, to: offset })
     }
     this.#position = { epoch, offset }
+    this.#flows()
     this.#emit('subscribed', { position: this.#position, recovered })
   }
 
@@ -152,6 +158,7 @@ export class Subscription implements AsyncIterable<EventFrame> {
     if (this.#state === 'closed') return
     this.#error = error
     this.#state = 'closed'
+    this.#ends(error)
     this.#emit('error', error)
     this.#wake()
   }
@@ -171,7 +178,16 @@ export class Subscription implements AsyncIterable<EventFrame> {
 
   #emit<Type extends Name>(type: Type, event: SubscriptionEvents[Type]): void {
     const listeners: Set<(event: SubscriptionEvents[Type]) => void> = this.#listeners[type]
-    for (const listener of listeners) listener(event)
+    for (const listener of listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        // As with DOM events: it is reported, and neither the other listeners nor the events after it are lost for it.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
   }
 }
 

@@ -101,6 +101,51 @@ describe('subscribe', () => {
     await expect(subscription[Symbol.asyncIterator]().next()).rejects.toThrow(MillraceClientError)
   })
 
+  test('one that is closed before it flows is not waited for, nor one of a closed client', async () => {
+    const made = client(await server())
+    const subscription = made.subscribe('numbers')
+    const ready = subscription.ready()
+    made.close()
+    await expect(ready).rejects.toMatchObject({ code: 'closed' })
+    await expect(made.subscribe('numbers').ready()).rejects.toMatchObject({ code: 'closed' })
+  })
+
+  test('a consumer that was held back when the client closed gets what has come, and ends', async () => {
+    const harness = await server()
+    const made = client(harness)
+    const subscription = made.subscribe('numbers')
+    await subscription.ready()
+    for (let from = 0; from < 4_000; from += 500) await push(harness, ...Array.from({ length: 500 }, () => from))
+    await expect.poll(() => made.state).toBe('open')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    made.close()
+    let seen = 0
+    for await (const _ of subscription) seen++
+    expect(seen).toBeGreaterThanOrEqual(2_000)
+  })
+
+  test('a listener that throws loses neither the events after it nor the other listeners', async () => {
+    const harness = await server()
+    const subscription = client(harness).subscribe('numbers')
+    const thrown: unknown[] = []
+    const uncaught = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException').on('uncaughtException', (error) => thrown.push(error.message))
+    try {
+      const seen: unknown[] = []
+      subscription.on('event', ({ value }) => {
+        if (value === 1) throw new Error('the page is wrong')
+      })
+      subscription.on('event', ({ value }) => seen.push(value))
+      await subscription.ready()
+      await push(harness, 1, 2, 3)
+      await expect.poll(() => seen).toEqual([1, 2, 3])
+      expect(thrown).toEqual(['the page is wrong'])
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of uncaught) process.on('uncaughtException', listener)
+    }
+  })
+
   test('with a token; a wrong one is final', async () => {
     const harness = await server({ token: 'secret-token' })
     const right = client(harness, { token: 'secret-token' }).subscribe('numbers')
