@@ -13,6 +13,7 @@ import {
   problemOf,
   project,
   publish,
+  texts,
 } from './support.ts'
 
 const orders = plainPipeline('orders', { n: 'UInt32' })
@@ -110,15 +111,6 @@ describe('a data folder that cannot be written', () => {
 })
 
 describe('a corrupt model', () => {
-  const texts = `
-name: texts
-source: { topic: texts }
-processors:
-  - embed: { text: value.text, as: meaning }
-sinks:
-  - vectors: { collection: texts, vector: meaning }
-`
-
   test.each([
     ['onnx/model_quantized.onnx', flipByte],
     ['tokenizer.json', halve],

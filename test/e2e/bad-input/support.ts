@@ -27,6 +27,16 @@ block: { age: 100ms }
 `
 }
 
+/** A pipeline that embeds. */
+export const texts = `
+name: texts
+source: { topic: texts }
+processors:
+  - embed: { text: value.text, as: meaning }
+sinks:
+  - vectors: { collection: texts, vector: meaning, fields: [category] }
+`
+
 const problem = z.object({
   title: z.string(),
   status: z.number(),
