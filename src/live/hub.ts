@@ -1,5 +1,4 @@
 import type { Embedder } from '../core/embedder.ts'
-import { InvalidInput } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { LiveLog } from '../core/live-log.ts'
 import { Channel, type Group } from './channel.ts'
@@ -159,11 +158,4 @@ async function lastMatching(channel: Channel, matcher: Matcher, count: number, f
     from = start
   }
   return from
-}
-
-export function tooManySubscriptions(limit: number): InvalidInput {
-  return new InvalidInput({
-    code: 'too_many_subscriptions',
-    message: `A session may have ${limit} subscriptions. Unsubscribe from one, or open another connection.`,
-  })
 }

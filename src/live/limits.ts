@@ -10,8 +10,9 @@ export interface LiveLimits {
   readonly queuedBytes: number
   /** A frame is handed to the network only while it holds less than this for the client. */
   readonly highWaterBytes: number
-  /** Requests of one session that are answered at the same time. */
+  /** Requests of one session that are answered at the same time, and their characters: beyond it none is read. */
   readonly requests: number
+  readonly requestCharacters: number
   /** Frames that are no messages, before the session is closed. */
   readonly badFrames: number
   /** A client with a full queue that takes nothing for this long is closed. */
@@ -28,6 +29,7 @@ export const defaultLiveLimits: LiveLimits = {
   queuedBytes: 4 * 2 ** 20,
   highWaterBytes: 256 * 1024,
   requests: 64,
+  requestCharacters: 4 * 2 ** 20,
   badFrames: 10,
   stalledMs: 30_000,
   authenticateMs: 10_000,

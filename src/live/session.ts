@@ -1,7 +1,7 @@
 import { errorCode, errorMessage, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
 import type { Position } from '../core/event.ts'
 import type { Encoding } from './encoding.ts'
-import { type Hub, tooManySubscriptions } from './hub.ts'
+import type { Hub } from './hub.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
 import {
@@ -45,6 +45,7 @@ export class Session {
   #closed = false
   #subscribed = 0
   #requests = 0
+  #requestCharacters = 0
   #badFrames = 0
 
   constructor(
@@ -72,10 +73,12 @@ export class Session {
     const message = this.#parse(text)
     if (!message) return
     this.#requests++
-    if (this.#requests >= this.#context.limits.requests) this.#transport.pause?.()
+    this.#requestCharacters += text.length
+    if (this.#busy) this.#transport.pause?.()
     void this.#answer(message).finally(() => {
       this.#requests--
-      if (this.#requests < this.#context.limits.requests) this.#transport.resume?.()
+      this.#requestCharacters -= text.length
+      if (!this.#busy) this.#transport.resume?.()
     })
   }
 
@@ -126,6 +129,11 @@ export class Session {
     for (const id of [...this.#held.keys()]) this.#drop(id)
     this.#context.observer.session(this.#encoding.name, -1)
     this.#ended()
+  }
+
+  get #busy(): boolean {
+    const { requests, requestCharacters } = this.#context.limits
+    return this.#requests >= requests || this.#requestCharacters >= requestCharacters
   }
 
   #parse(text: string): ClientMessage | undefined {
@@ -220,6 +228,13 @@ export class Session {
     this.#context.observer.subscription(held.subscription.channel.name, -1)
     return true
   }
+}
+
+function tooManySubscriptions(limit: number): InvalidInput {
+  return new InvalidInput({
+    code: 'too_many_subscriptions',
+    message: `A session may have ${limit} subscriptions. Unsubscribe from one, or open another connection.`,
+  })
 }
 
 function requestId(value: unknown): number | undefined {

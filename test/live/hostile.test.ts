@@ -82,13 +82,16 @@ test('sessions and subscriptions have their limits', async () => {
   expect(stream.status).toBe(503)
 })
 
-test('many requests at once are all answered', async () => {
-  const harness = await server({ liveLimits: { requests: 4 } })
-  const socket = await connect(harness)
-  for (let id = 1; id <= 200; id++) socket.send({ id, type: 'publish', topic: 'absent', events: [1] })
-  await socket.reply(200)
-  expect(socket.received).toHaveLength(199)
-})
+test.each([{ requests: 4 }, { requestCharacters: 100 }])(
+  'many requests at once are all answered, with the bound %j',
+  async (liveLimits) => {
+    const harness = await server({ liveLimits })
+    const socket = await connect(harness)
+    for (let id = 1; id <= 200; id++) socket.send({ id, type: 'publish', topic: 'absent', events: [1] })
+    await socket.reply(200)
+    expect(socket.received).toHaveLength(199)
+  },
+)
 
 describe('a client that does not read', () => {
   const large = 'x'.repeat(2_000)
