@@ -25,6 +25,11 @@ export async function judge({ host, origin, token }: Caller, expected: string | 
   return 'allowed'
 }
 
+/** Whether a request to a public address may see what is not public. */
+export async function mayRead(c: Context, expected: string | undefined): Promise<boolean> {
+  return (await judge(caller(c), expected)) === 'allowed'
+}
+
 export function isLoopback(name: string): boolean {
   return name === 'localhost' || name === '::1' || name === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name)
 }

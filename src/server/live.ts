@@ -1,20 +1,13 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
-import type { Session } from '../live/index.ts'
-import {
-  channelName,
-  closeCodes,
-  firstProblem,
-  parseEventId,
-  type SubscribeOptions,
-  subscribeOptions,
-} from '../live/index.ts'
+import { channelName, firstProblem, parseEventId, type SubscribeOptions, subscribeOptions } from '../live/index.ts'
 import { readQuery } from './body.ts'
 import type { ServerContext } from './context.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer } from './schemas.ts'
 import { eventStream } from './sse.ts'
+import { StreamTransport } from './stream-transport.ts'
 
 const channels = answer(
   'Channels',
@@ -137,50 +130,4 @@ function readOptions(c: Context): SubscribeOptions {
 
 function invalid(message: string): InvalidRequest {
   return new InvalidRequest(400, { code: 'invalid_query', message })
-}
-
-const capacity = 64 * 1024
-
-/** Carries a session over the body of a response. */
-class StreamTransport {
-  session: Session | undefined
-  readonly stream: ReadableStream<Uint8Array>
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  #waiting: (() => void)[] = []
-
-  constructor() {
-    this.stream = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#controller = controller
-        },
-        pull: () => {
-          const taken = this.#waiting
-          this.#waiting = []
-          for (const notify of taken) notify()
-        },
-        cancel: () => {
-          this.#controller = undefined
-          this.session?.disconnected()
-        },
-      },
-      new ByteLengthQueuingStrategy({ highWaterMark: capacity }),
-    )
-  }
-
-  get buffered(): number {
-    return this.#controller === undefined ? 0 : capacity - (this.#controller.desiredSize ?? 0)
-  }
-
-  send(frame: Uint8Array, taken: () => void): void {
-    this.#waiting.push(taken)
-    this.#controller?.enqueue(frame)
-  }
-
-  close(code: number): void {
-    // The browser connects again by itself; only what cannot help is not worth a word.
-    if (code !== closeCodes.goingAway) this.#controller?.enqueue(new TextEncoder().encode(`: closed ${code}\n\n`))
-    this.#controller?.close()
-    this.#controller = undefined
-  }
 }

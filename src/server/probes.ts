@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import type { ServerContext } from './context.ts'
+import { mayRead } from './guard.ts'
 import type { Routes } from './route.ts'
 import { answer } from './schemas.ts'
 
 const alive = answer('Alive', z.object({ service: z.literal('millrace'), version: z.string() }))
 const readiness = answer('Readiness', z.object({ ready: z.boolean(), reasons: z.array(z.string()) }))
 
-export function probeRoutes(routes: Routes, { ready, version, metrics, observe }: ServerContext): void {
+export function probeRoutes(routes: Routes, { auth, ready, version, metrics, observe }: ServerContext): void {
   routes.add(
     {
       method: 'get',
@@ -33,7 +34,7 @@ export function probeRoutes(routes: Routes, { ready, version, metrics, observe }
       answers: {
         200: {
           description:
-            'They can. `reasons` names the pipelines that have failed, which does not keep the others from running.',
+            'They can. `reasons` names the pipelines that have failed, which does not keep the others from running. Where a token is needed, only who sends it is told reasons.',
           content: { 'application/json': { schema: readiness, example: { ready: true, reasons: [] } } },
         },
         503: {
@@ -45,9 +46,11 @@ export function probeRoutes(routes: Routes, { ready, version, metrics, observe }
       },
       problems: [],
     },
-    (c) => {
+    async (c) => {
       const state = ready()
-      return c.json(state, state.ready ? 200 : 503)
+      // Anyone may know whether, but reasons may hold names, addresses and paths.
+      const reasons = (await mayRead(c, auth?.token)) ? state.reasons : []
+      return c.json({ ready: state.ready, reasons }, state.ready ? 200 : 503)
     },
   )
 

@@ -2,7 +2,7 @@ import type { Context, Hono } from 'hono'
 import type { z } from 'zod'
 
 export interface Content {
-  /** One of `components`; left out for plain text and streams. */
+  /** One that `request` or `answer` has named; left out for plain text and streams. */
   readonly schema?: z.ZodType | undefined
   readonly example: unknown
 }

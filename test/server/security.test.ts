@@ -101,6 +101,16 @@ describe('with a token', () => {
     for (const path of ['/livez', '/readyz', '/']) expect((await call(server.address, path, {})).status, path).toBe(200)
   })
 
+  test('why it is not ready is told to nobody without it', async () => {
+    await using server = await startServer({ token: 'secret-token', ready: () => ({ ready: false, reasons: ['x'] }) })
+    const headers = { authorization: 'Bearer secret-token' }
+    expect(await call(server.address, '/readyz', {})).toMatchObject({
+      status: 503,
+      body: '{"ready":false,"reasons":[]}',
+    })
+    expect(JSON.parse((await call(server.address, '/readyz', headers)).body)).toEqual({ ready: false, reasons: ['x'] })
+  })
+
   test('a WebSocket: in the request, or as its first message; a wrong one is refused, none is not waited for', async () => {
     expect(await upgrade(server.address, { authorization: 'Bearer secret-token' })).toBe(101)
     expect(await upgrade(server.address, {}, '/v1/live?token=secret-token')).toBe(101)
