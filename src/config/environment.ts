@@ -73,12 +73,21 @@ function unwrap(schema: unknown): unknown {
   return wrapped ? unwrap(schema.unwrap()) : schema
 }
 
-/** A text as the first of text, number and truth value that the schema takes; the text if it takes none. */
+/**
+ * A text as the first of text, number and truth value that the schema takes. If it takes none, as the one that is at
+ * least of the right type, so that the error is about the value: 99999 is no port, but it is a number.
+ */
 export function readAs(schema: z.ZodType | undefined, text: string): unknown {
   const candidates: unknown[] = [text]
   if (text.trim() !== '' && Number.isFinite(Number(text))) candidates.push(Number(text))
   if (text === 'true' || text === 'false') candidates.push(text === 'true')
-  return candidates.find((candidate) => schema?.safeParse(candidate).success) ?? text
+  const taken = candidates.find((candidate) => schema?.safeParse(candidate).success)
+  return taken ?? candidates.find((candidate) => schema !== undefined && isOfType(schema, candidate)) ?? text
+}
+
+function isOfType(schema: z.ZodType, value: unknown): boolean {
+  const { error } = schema.safeParse(value)
+  return error?.issues.every(({ code }) => code !== 'invalid_type' && code !== 'invalid_union') ?? true
 }
 
 /** A problem with a variable; it has no line. */

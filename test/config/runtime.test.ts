@@ -129,6 +129,11 @@ defaults: { partitions: 2 }
       { MILLRACE_SERVER_PORT: 'x' },
       ['environment variable MILLRACE_SERVER_PORT wrong_type: expected a number, got "x"'],
     ],
+    [
+      undefined,
+      { MILLRACE_SERVER_PORT: '99999' },
+      ['environment variable MILLRACE_SERVER_PORT bad_value: expected at most 65535, got 99999'],
+    ],
     ['server: { token: short }', {}, ['1:18 bad_value: server.token: a token has at least 16 characters']],
     ['server: { token: 12 }', {}, ['1:18 wrong_type: server.token: expected text']],
     [
