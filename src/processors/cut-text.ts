@@ -69,38 +69,39 @@ export async function cutTexts(
   { tokens, overlap }: CutOptions,
   count: CountTokens,
 ): Promise<Piece[][]> {
-  const drafts = await inTurns(texts, sizeOf, (text) => draftOf(text, tokens, overlap > 0))
-  await fitAll(drafts, tokens, count)
-  return inTurns(
-    drafts,
-    ({ text }) => sizeOf(text),
-    (draft) => piecesOf(draft, tokens, overlap),
-  )
+  const turns = new Turns()
+  const drafts: Draft[] = []
+  for (const text of texts) drafts.push(await draftOf(text, tokens, overlap > 0, turns))
+  await fitAll(drafts, tokens, count, turns)
+  const pieces: Piece[][] = []
+  for (const draft of drafts) pieces.push(await piecesOf(draft, tokens, overlap, turns))
+  return pieces
 }
 
-function sizeOf(text: string): number {
-  return text.length
-}
+/** Lets others have their turn on the main thread, also within one long text. */
+class Turns {
+  #characters = 0
 
-async function inTurns<T, R>(items: readonly T[], size: (item: T) => number, work: (item: T) => R): Promise<R[]> {
-  const results: R[] = []
-  let characters = 0
-  for (const item of items) {
-    characters += size(item)
-    if (characters > charactersPerTurn) {
-      await nextTurn()
-      characters = 0
-    }
-    results.push(work(item))
+  /** To be awaited before work on so many characters. */
+  before(characters: number): Promise<void> | undefined {
+    this.#characters += characters
+    if (this.#characters <= charactersPerTurn) return undefined
+    this.#characters = 0
+    return nextTurn()
   }
-  return results
 }
 
-function draftOf(text: string, tokens: number, bySentences: boolean): Draft {
-  const sections = sectionsOf(text).map(({ headings, blocks }) => ({
-    heading: headings.join(' > '),
-    units: blocks.flatMap((block) => unitsOf(text, block, tokens, bySentences)),
-  }))
+async function draftOf(text: string, tokens: number, bySentences: boolean, turns: Turns): Promise<Draft> {
+  await turns.before(text.length)
+  const sections: Draft['sections'][number][] = []
+  for (const { headings, blocks } of sectionsOf(text)) {
+    const units: Unit[] = []
+    for (const block of blocks) {
+      await turns.before(block.end - block.start)
+      for (const unit of unitsOf(text, block, tokens, bySentences)) units.push(unit)
+    }
+    sections.push({ heading: headings.join(' > '), units })
+  }
   return { text, sections }
 }
 
@@ -128,24 +129,40 @@ function finer(text: string, unit: Unit, tokens: number): Unit[] {
 }
 
 /** Counts the units of all texts together and cuts those that do not fit, until all fit. */
-async function fitAll(drafts: readonly Draft[], tokens: number, count: CountTokens): Promise<void> {
+async function fitAll(drafts: readonly Draft[], tokens: number, count: CountTokens, turns: Turns): Promise<void> {
   for (;;) {
-    const uncounted = (await inTurns(drafts, ({ text }) => sizeOf(text), uncountedIn)).flat()
+    const uncounted: string[] = []
+    for (const draft of drafts) await collectUncounted(draft, uncounted, turns)
     if (uncounted.length === 0) return
     const counts = (await count(uncounted)).values()
-    await inTurns(
-      drafts,
-      ({ text }) => sizeOf(text),
-      ({ text, sections }) => {
-        for (const section of sections)
-          section.units = section.units.flatMap((unit) => fitted(text, unit, tokens, counts))
-      },
-    )
+    for (const draft of drafts) await fitDraft(draft, tokens, counts, turns)
   }
 }
 
-function uncountedIn({ text, sections }: Draft): string[] {
-  return sections.flatMap(({ units }) => units.filter(isUncounted).map(({ start, end }) => text.slice(start, end)))
+async function collectUncounted({ text, sections }: Draft, into: string[], turns: Turns): Promise<void> {
+  for (const { units } of sections) {
+    for (const unit of units) {
+      if (!isUncounted(unit)) continue
+      await turns.before(unit.end - unit.start)
+      into.push(text.slice(unit.start, unit.end))
+    }
+  }
+}
+
+async function fitDraft(
+  { text, sections }: Draft,
+  tokens: number,
+  counts: Iterator<number>,
+  turns: Turns,
+): Promise<void> {
+  for (const section of sections) {
+    const units: Unit[] = []
+    for (const unit of section.units) {
+      if (isUncounted(unit)) await turns.before(unit.end - unit.start)
+      for (const part of fitted(text, unit, tokens, counts)) units.push(part)
+    }
+    section.units = units
+  }
 }
 
 function fitted(text: string, unit: Unit, tokens: number, counts: Iterator<number>): Unit[] {
@@ -159,10 +176,14 @@ function isUncounted({ tokens }: Unit): boolean {
   return Number.isNaN(tokens)
 }
 
-function piecesOf({ text, sections }: Draft, tokens: number, overlap: number): Piece[] {
-  return sections.flatMap(({ heading, units }) =>
-    pack(units, tokens, overlap).map(({ start, end }) => ({ text: text.slice(start, end), heading })),
-  )
+async function piecesOf({ text, sections }: Draft, tokens: number, overlap: number, turns: Turns): Promise<Piece[]> {
+  const pieces: Piece[] = []
+  for (const { heading, units } of sections) {
+    const { start, end } = stretchOf(units)
+    await turns.before(end - start)
+    for (const { start, end } of pack(units, tokens, overlap)) pieces.push({ text: text.slice(start, end), heading })
+  }
+  return pieces
 }
 
 /** As many units to a piece as fit. */

@@ -121,6 +121,20 @@ describe('cutting', () => {
     ])
   })
 
+  it('lets others have their turn within one long text', async () => {
+    let turns = 0
+    let over = false
+    const others = (async () => {
+      for (; !over; turns++) await new Promise((resolve) => setImmediate(resolve))
+    })()
+    const paragraph = 'A sentence about streams. Another one, which is longer than the first!\n\n'
+    const counting = async (texts: readonly string[]) => texts.map((text) => Math.ceil(text.length / 4))
+    await cutTexts([paragraph.repeat(10_000)], { tokens: 200, overlap: 20 }, counting)
+    over = true
+    await others
+    expect(turns).toBeGreaterThan(20)
+  })
+
   it('takes a long text in little time', async () => {
     const pieces = await cut('word '.repeat(40_000) + 'x/'.repeat(40_000), 200)
     expect(pieces.length).toBeGreaterThan(400)
