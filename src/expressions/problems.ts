@@ -13,7 +13,7 @@ import type { Shape } from '../core/shape.ts'
 import { scopeNames } from './environment.ts'
 import { substitutes } from './functions.ts'
 import { compilePattern } from './pattern.ts'
-import { fieldPath, walk } from './tree.ts'
+import { fieldPath, isLoop, walk } from './tree.ts'
 
 /** The words of an error of the library, in terms of events and numbers, and where in the text it is. */
 export function explain(error: unknown, environment: Environment): ExpressionProblem {
@@ -101,6 +101,21 @@ export function patternProblems(root: ASTNode): ExpressionProblem[] {
       compilePattern(pattern.args)
     } catch (error) {
       problems.push({ message: errorMessage(error), at: pattern.start })
+    }
+  })
+  return problems
+}
+
+/** List macros that run once for each item of a list around them. A macro on the result of another runs once. */
+export function nestedLoopProblems(root: ASTNode): ExpressionProblem[] {
+  const problems: ExpressionProblem[] = []
+  walk(root, (node) => {
+    if (node.op !== 'rcall' || !isLoop(node)) return
+    for (const body of node.args[2]) {
+      walk(body, (inner) => {
+        if (inner.op !== 'rcall' || !isLoop(inner)) return
+        problems.push({ message: `"${inner.args[0]}" must not stand within "${node.args[0]}" here`, at: inner.start })
+      })
     }
   })
   return problems

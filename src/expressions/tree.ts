@@ -23,16 +23,21 @@ function children(node: ASTNode): ASTNode[] {
   }
 }
 
+/** Whether the arguments of a node are computed for each item of a list. */
+export function isLoop(node: ASTNode): boolean {
+  return node.op === 'rcall' && loops.has(node.args[0]) && boundName(node) !== undefined
+}
+
 /** The name that a macro such as `list.map(item, …)` binds within its arguments. */
 function boundName(node: ASTNode): string | undefined {
   if (node.op !== 'rcall') return undefined
   const [name, receiver, [first, ...more]] = node.args
   if (first?.op !== 'id' || more.length === 0) return undefined
-  const binds = macros.has(name) || (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel')
+  const binds = loops.has(name) || (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel')
   return binds ? first.args : undefined
 }
 
-const macros = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
+const loops = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 
 /** Calls `visit` for a node and all below it, with the names that macros around it bind. */
 export function walk(node: ASTNode, visit: (node: ASTNode, bound: ReadonlySet<string>) => void, bound = none): void {

@@ -271,3 +271,23 @@ describe('the direct path', () => {
     )
   })
 })
+
+describe('expressions from clients', () => {
+  const strict = createExpressions({ nestedLoops: false })
+
+  it.each([
+    'value.tags.exists(a, value.tags.exists(b, a == b))',
+    'value.tags.map(a, value.items.filter(b, b > 1)).size() > 0',
+    'value.tags.all(a, [1].map(b, b).size() == 1 && value.flag)',
+  ])('have no list macro within another: %s', (text) => {
+    expect(expressions.check(text, 'bool', { fields: undefined, vectors: new Set() })).toEqual([])
+    expect(() => strict.compile(text, 'bool')).toThrow(/must not stand within/)
+  })
+
+  it.each(['value.items.map(i, i + 1).exists(i, i > 3)', 'value.tags.filter(t, t != "a").all(t, t.size() == 1)'])(
+    'may have one after the other: %s',
+    (text) => {
+      expect(strict.compile(text, 'bool')(scope)).toBe(true)
+    },
+  )
+})
