@@ -1,4 +1,4 @@
-import { errorCode, errorMessage } from '../core/errors.ts'
+import { errorCode, errorMessage, MillraceError } from '../core/errors.ts'
 import { type Event, type Headers, type LogRecord, noHeaders, noVectors, positionId } from '../core/event.ts'
 import type { Expression } from '../core/expression.ts'
 import type { Codec } from '../core/serde.ts'
@@ -37,7 +37,13 @@ function decodeRecord(record: LogRecord, codec: Codec, id: Expression<string> | 
     position: { topic: record.topic, partition: record.partition, offset: record.offset },
     vectors: noVectors,
   }
-  return { id: id ? id(decoded) : positionId(decoded.position), ...decoded }
+  return { id: id ? givenId(id(decoded)) : positionId(decoded.position), ...decoded }
+}
+
+/** All events with an empty id would replace each other, which nobody means. */
+function givenId(id: string): string {
+  if (id !== '') return id
+  throw new MillraceError({ code: 'empty_id', message: "The pipeline's `id` gives an empty text for this event." })
 }
 
 function decodeHeaders(headers: Headers): Event['headers'] {
