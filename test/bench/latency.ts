@@ -1,5 +1,5 @@
 import WebSocket from 'ws'
-import { sleep } from '../support/api.ts'
+import { call, pipelineStatus, sleep, until } from '../support/api.ts'
 import { type Benchmark, type Figure, quantile } from './figure.ts'
 import { startProduct } from './product.ts'
 
@@ -67,6 +67,7 @@ async function measure(address: string, name: string, label: string, most: numbe
   }
   // A process that has been at work for a while: its code is compiled, the model's threads are up.
   for (let n = -1; n >= -warmUp; n--) await publish(n)
+  await until(async () => (await call(`${address}/v1/pipelines/${name}`, pipelineStatus)).lag === 0)
   for (let n = 0; n < events; n++) {
     void publish(n)
     await sleep((1000 / perSecond) * (0.5 + Math.random()))
