@@ -9,6 +9,7 @@ import { runtimeSchema } from '../../src/config/runtime-schema.ts'
 import { parseByteSize, parseDuration } from '../../src/core/units.ts'
 import { defaultLiveLimits } from '../../src/live/limits.ts'
 import { defaultServerLimits } from '../../src/server/index.ts'
+import { maxEvents } from '../../src/server/publish.ts'
 import { codeBlocks, named, section, tableRows, textOf } from '../support/documents.ts'
 
 const document = textOf('docs/runtime.md')
@@ -65,7 +66,8 @@ test('topics are told with the defaults that the log gives them', async () => {
 
 test('the limits of the server and of live clients are told', () => {
   const { bodyBytes, inFlightBytes } = defaultServerLimits
-  const { sessions, subscriptions, queuedEvents, queuedBytes, requests, stalledMs } = defaultLiveLimits
+  const { sessions, subscriptions, queuedEvents, queuedBytes, requests, requestCharacters, stalledMs } =
+    defaultLiveLimits
   const told = tableRows(section(document, 'Limits'))
   const limitOf = (what: RegExp) => told.find(([name = '']) => what.test(name))?.[1]
   expect(limitOf(/^body of a request/)).toContain(`${bodyBytes / 1e6} MB`)
@@ -74,7 +76,8 @@ test('the limits of the server and of live clients are told', () => {
   expect(limitOf(/^what waits for a live/)).toContain(
     `${queuedEvents.toLocaleString('en')} events or ${queuedBytes / 2 ** 20} MiB`,
   )
-  expect(limitOf(/^requests of a session/)).toBe(`${requests}`)
+  expect(limitOf(/^requests of a session/)).toBe(`${requests}, or ${requestCharacters / 2 ** 20} Mi characters`)
+  expect(limitOf(/^events of a request/)).toContain(maxEvents.toLocaleString('en'))
   expect(limitOf(/^a live client that takes nothing/)).toContain(`${stalledMs / 1000} s`)
 })
 
