@@ -1,3 +1,5 @@
+import { errorCode, MillraceError } from '../core/errors.ts'
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type LogFields = Readonly<Record<string, unknown>>
 
@@ -48,5 +50,8 @@ function text(time: string, level: LogLevel, message: string, fields: LogFields)
 function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
   if (!(value instanceof Error)) return value
-  return { name: value.name, message: value.message, ...('code' in value ? { code: value.code } : {}) }
+  const { name, message } = value
+  // What was not raised on purpose is found by where it came from.
+  if (!(value instanceof MillraceError)) return { name, message, code: errorCode(value), stack: value.stack }
+  return { name, message, code: value.code }
 }

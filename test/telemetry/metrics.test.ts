@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { Fatal } from '../../src/core/errors.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 
@@ -26,6 +27,8 @@ test('a log line keeps errors and drops what is below its level', () => {
     level: 'warn',
     message: 'a sink came back',
     sink: 'live',
-    error: { name: 'TypeError', message: 'no' },
+    error: { name: 'TypeError', message: 'no', stack: expect.stringContaining('metrics.test.ts') },
   })
+  log.error('a pipeline has stopped', { error: new Fatal({ code: 'model_unusable', message: 'it is corrupt' }) })
+  expect(JSON.parse(lines[1] ?? '').error).toEqual({ name: 'Fatal', code: 'model_unusable', message: 'it is corrupt' })
 })
