@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type Cli, examples, type GlobalOptions } from '../cli.ts'
 import { CommandFailed } from '../failure.ts'
+import { formatAmount } from '../table.ts'
 
 interface LintOptions extends GlobalOptions {
   readonly json?: boolean
@@ -28,10 +29,6 @@ export function addLint(program: Command, cli: Cli): void {
 }
 
 function summary(files: number, good: number, errors: number, warnings: number): string {
-  if (errors === 0 && warnings === 0) return `${count(files, 'pipeline')} checked, no problem found`
-  return `${count(files, 'pipeline')} checked, ${good} good: ${count(errors, 'error')}, ${count(warnings, 'warning')}`
-}
-
-function count(amount: number, noun: string): string {
-  return `${amount} ${noun}${amount === 1 ? '' : 's'}`
+  if (errors === 0 && warnings === 0) return `${formatAmount(files, 'pipeline')} checked, no problem found`
+  return `${formatAmount(files, 'pipeline')} checked, ${good} good: ${formatAmount(errors, 'error')}, ${formatAmount(warnings, 'warning')}`
 }

@@ -8,7 +8,7 @@ import { errorMessage, InvalidInput, MillraceError } from '../../core/errors.ts'
 import { ApiError, call, type Target } from '../api.ts'
 import { type Cli, type DataOptions, examples } from '../cli.ts'
 import { WrongUsage } from '../failure.ts'
-import { formatCount } from '../table.ts'
+import { formatAmount, formatCount } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
 const answer = z.object({
@@ -59,10 +59,10 @@ export function addPublish(program: Command, cli: Cli): void {
         accepted += result.accepted
         // Only --json shows them, and they would grow with the input.
         if (options.json) positions.push(...result.positions)
-        cli.terminal.progress(`${formatCount(accepted)} events accepted`)
+        cli.terminal.progress(`${formatAmount(accepted, 'event')} accepted`)
       }
       if (options.json) cli.terminal.json({ accepted, positions })
-      else cli.terminal.print(`${formatCount(accepted)} ${accepted === 1 ? 'event' : 'events'} accepted by ${topic}`)
+      else cli.terminal.print(`${formatAmount(accepted, 'event')} accepted by ${topic}`)
     })
 }
 

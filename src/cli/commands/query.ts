@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { call, jsonBody } from '../api.ts'
 import { type Cli, type DataOptions, examples } from '../cli.ts'
-import { printTable } from '../table.ts'
+import { formatAmount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
 const answer = z.object({
@@ -51,7 +51,7 @@ function printResult(cli: Cli, { columns, rows }: Answer): void {
     titles,
     rows.map((row) => columns.map(({ name }) => cell(row[name]))),
   )
-  cli.terminal.note(cli.terminal.style('dim', rows.length === 1 ? '1 row' : `${rows.length} rows`))
+  cli.terminal.note(cli.terminal.style('dim', formatAmount(rows.length, 'row')))
 }
 
 function isNumeric(type: string): boolean {

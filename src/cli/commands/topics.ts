@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { call, jsonBody } from '../api.ts'
 import { type Cli, type DataOptions, examples, refuseUnknownCommand, wholeNumber } from '../cli.ts'
-import { formatBytes, formatCount, printTable } from '../table.ts'
+import { formatAmount, formatBytes, formatCount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
 const topic = z.looseObject({
@@ -83,7 +83,7 @@ export function addTopics(program: Command, cli: Cli): void {
       const { partitions, retention, compact } = options
       const answer = await call(target, '/v1/topics', topic, jsonBody('POST', { name, partitions, retention, compact }))
       if (options.json) cli.terminal.json(answer)
-      else cli.terminal.print(`${name} is there, with ${answer.partitions.length} partitions`)
+      else cli.terminal.print(`${name} is there, with ${formatAmount(answer.partitions.length, 'partition')}`)
     })
 }
 
