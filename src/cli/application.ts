@@ -12,7 +12,7 @@ export async function openApplication(runtime: Runtime, pipelines: PipelineContr
   const metrics = createMetrics()
   const { token } = runtime.server
   const auth = token === undefined ? undefined : { token }
-  const common = { services, expressions: createExpressions({ nestedLoops: false }), metrics, log, auth }
+  const common = { services, expressions: createExpressions({ bounded: true }), metrics, log, auth }
   const live = createLive(common)
   const app = createApp({
     ...common,

@@ -82,7 +82,7 @@ export async function startMillrace({ runtime, specs, log, drainMs = 20_000 }: S
       services,
       pipelines: supervisor,
       expressions,
-      live: createLive({ services, expressions: createExpressions({ nestedLoops: false }), auth, metrics, log }),
+      live: createLive({ services, expressions: createExpressions({ bounded: true }), auth, metrics, log }),
       auth,
       metrics,
       observe: createObserver(metrics, supervisor, services.embedderStats),

@@ -6,15 +6,7 @@ import type { Shape } from '../core/shape.ts'
 import { type Direct, direct, field } from './direct.ts'
 import { createEnvironment, parse, scopeNames } from './environment.ts'
 import { plain } from './plain.ts'
-import {
-  describe,
-  explain,
-  mismatch,
-  nameProblems,
-  nestedLoopProblems,
-  patternProblems,
-  typeProblem,
-} from './problems.ts'
+import { costProblems, describe, explain, mismatch, nameProblems, patternProblems, typeProblem } from './problems.ts'
 import { fieldPath } from './tree.ts'
 
 /**
@@ -22,27 +14,27 @@ import { fieldPath } from './tree.ts'
  * Whole and fractional numbers mix freely; division of two whole-number constants or sizes is whole, as in CEL. Where
  * a text is needed, a number will do. Results are plain JSON. The functions are listed in `functions.ts`.
  */
-export function createExpressions({ nestedLoops = true }: ExpressionsOptions = {}): Expressions {
-  return new CelExpressions(createEnvironment(), nestedLoops)
+export function createExpressions({ bounded = false }: ExpressionsOptions = {}): Expressions {
+  return new CelExpressions(createEnvironment(), bounded)
 }
 
 export interface ExpressionsOptions {
   /**
-   * Whether a list macro may stand within another. Where expressions come from clients it should not: over long lists
-   * its time is a power of their length, and it is the main thread's time. Default true.
+   * For expressions of clients, which run on the main thread: refuses macros within macros and chains of them that could
+   * take seconds or fill the memory with one long list. Default false.
    */
-  readonly nestedLoops?: boolean | undefined
+  readonly bounded?: boolean | undefined
 }
 
 const anyShape: Shape = { fields: undefined, vectors: new Set() }
 
 class CelExpressions implements Expressions {
   readonly #environment: Environment
-  readonly #nestedLoops: boolean
+  readonly #bounded: boolean
 
-  constructor(environment: Environment, nestedLoops: boolean) {
+  constructor(environment: Environment, bounded: boolean) {
     this.#environment = environment
-    this.#nestedLoops = nestedLoops
+    this.#bounded = bounded
   }
 
   compile(text: string, returns: 'bool'): Expression<boolean>
@@ -66,8 +58,8 @@ class CelExpressions implements Expressions {
   check(text: string, returns: ExpressionType, shape: Shape): ExpressionProblem[] {
     try {
       const { ast } = this.#environment.parse(text)
-      const loops = this.#nestedLoops ? [] : nestedLoopProblems(ast)
-      const problems = [...nameProblems(ast, shape), ...patternProblems(ast), ...loops]
+      const costs = this.#bounded ? costProblems(ast) : []
+      const problems = [...nameProblems(ast, shape), ...patternProblems(ast), ...costs]
       if (problems.length > 0) return problems
       const { type } = parse(this.#environment, text)
       const message = typeProblem(type, returns)

@@ -23,21 +23,23 @@ function children(node: ASTNode): ASTNode[] {
   }
 }
 
-/** Whether the arguments of a node are computed for each item of a list. */
-export function isLoop(node: ASTNode): boolean {
-  return node.op === 'rcall' && loops.has(node.args[0]) && boundName(node) !== undefined
-}
-
 /** The name that a macro such as `list.map(item, …)` binds within its arguments. */
 function boundName(node: ASTNode): string | undefined {
   if (node.op !== 'rcall') return undefined
   const [name, receiver, [first, ...more]] = node.args
   if (first?.op !== 'id' || more.length === 0) return undefined
-  const binds = loops.has(name) || (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel')
+  const binds = listMacros.has(name) || (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel')
   return binds ? first.args : undefined
 }
 
-const loops = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
+const listMacros = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
+
+/** A macro such as `list.map(item, …)` or `cel.bind(name, …)`, with its arguments. */
+export function macroOf(node: ASTNode): { readonly name: string; readonly args: readonly ASTNode[] } | undefined {
+  if (node.op !== 'rcall' || boundName(node) === undefined) return undefined
+  const [name, , args] = node.args
+  return { name, args }
+}
 
 /** Calls `visit` for a node and all below it, with the names that macros around it bind. */
 export function walk(node: ASTNode, visit: (node: ASTNode, bound: ReadonlySet<string>) => void, bound = none): void {

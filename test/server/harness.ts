@@ -66,7 +66,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
   const embedder = new FakeEmbedder()
   const vectors = options.vectors ?? new FakeVectors()
   const pipelines = new FakePipelines()
-  const expressions = createExpressions({ nestedLoops: false })
+  const expressions = createExpressions({ bounded: true })
   const metrics = createMetrics()
   const errors: Harness['errors'] = []
   const note = (message: string, fields?: LogFields) => {
