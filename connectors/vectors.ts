@@ -62,8 +62,14 @@ class VectorSink implements EventSink {
       const { id } = event
       const vector = event.vectors[this.#vector]
       const point = isTombstone(event) ? undefined : this.#point(event, vector)
-      if (point === undefined && !isTombstone(event)) rejections.push({ index, ...this.#missing(event) })
-      else changes.set(id, [...(changes.get(id) ?? []), { index, id, point }])
+      if (point === undefined && !isTombstone(event)) {
+        rejections.push({ index, ...this.#missing(event) })
+        continue
+      }
+      const change = { index, id, point }
+      const ofId = changes.get(id)
+      if (ofId === undefined) changes.set(id, [change])
+      else ofId.push(change)
     }
     // The last change of each id counts; one that the store refuses leaves the place to the change before it.
     while (changes.size > 0) {
