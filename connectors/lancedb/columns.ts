@@ -62,11 +62,9 @@ export class Columns {
     return [...this.#types].flatMap(([field, type]) => (type === undefined ? [] : [[field, type]]))
   }
 
-  /** Adds fields without a type. Says whether any is new. */
-  declare(fields: Iterable<string>): boolean {
-    const before = this.#types.size
+  /** Adds the fields that are new, without a type. */
+  declare(fields: Iterable<string>): void {
     for (const field of fields) if (!this.#types.has(field)) this.#types.set(field, undefined)
-    return this.#types.size > before
   }
 
   settle(types: ReadonlyMap<string, ColumnType>): void {

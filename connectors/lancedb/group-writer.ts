@@ -23,11 +23,6 @@ export class GroupWriter<Request, Answer> {
     this.#commit = commit
   }
 
-  /** Whether nothing is being written and nothing waits. */
-  get idle(): boolean {
-    return this.#running === undefined
-  }
-
   write(request: Request, size: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, size, resolve, reject })
