@@ -29,10 +29,9 @@ export function createEnvironment(): Environment {
 }
 
 /**
- * Parses and type-checks an expression, with two liberties over CEL and one
- * safety (`matches` takes bounded time): `has(value.a.b)` is false when `value.a` is not
- * there, where CEL fails; and the branches of `?:` may differ in type, as in `has(value.a) ? value.a : null`. Throws
- * the library's `ParseError` or `TypeError`.
+ * Parses and type-checks an expression, with two liberties over CEL: `has(value.a.b)` is false when `value.a` is not
+ * there, where CEL fails; and the branches of `?:` may differ in type, as in `has(value.a) ? value.a : null`. Some
+ * functions are carried out by our own: see `substitutes`. Throws the library's `ParseError` or `TypeError`.
  */
 export function parse(environment: Environment, text: string): { readonly run: ParseResult; readonly type: string } {
   const run = environment.parse(text)

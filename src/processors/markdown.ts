@@ -1,10 +1,10 @@
-/** A stretch of a text that stands alone: a heading, a paragraph, a list, or code. Offsets are in characters. */
 export interface Section {
   /** The headings above, outermost first; the section's own is the last. */
   readonly headings: readonly string[]
   readonly blocks: readonly Block[]
 }
 
+/** A stretch of a text that stands alone: a heading, a paragraph, a list, or code. Offsets are in characters. */
 export interface Block {
   readonly kind: 'heading' | 'text' | 'code'
   readonly start: number
