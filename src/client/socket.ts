@@ -1,6 +1,5 @@
 /** What the client needs of a WebSocket: that of browsers and Node 22, or the `ws` package. */
 export interface WebSocketLike {
-  readonly readyState: number
   send(data: string): void
   close(code?: number): void
   addEventListener(type: 'open' | 'error', listener: () => void): void

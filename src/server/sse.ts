@@ -15,7 +15,6 @@ export function eventStream(c: Context, stream: ReadableStream<Uint8Array>): Res
 
 export interface ServerSentEvent {
   readonly event?: string
-  readonly id?: string
   readonly data: unknown
 }
 
@@ -73,7 +72,7 @@ export function streamEvents(
   return eventStream(c, stream)
 }
 
-function format({ event, id, data }: ServerSentEvent): string {
-  const lines = [id === undefined ? '' : `id: ${id}\n`, event === undefined ? '' : `event: ${event}\n`]
-  return `${lines.join('')}data: ${JSON.stringify(data)}\n\n`
+function format({ event, data }: ServerSentEvent): string {
+  const name = event === undefined ? '' : `event: ${event}\n`
+  return `${name}data: ${JSON.stringify(data)}\n\n`
 }
