@@ -31,9 +31,7 @@ export function registerFunctions(environment: Environment): void {
 
   add('string.lower(): string', (text: string) => text.toLowerCase())
   add('string.upper(): string', (text: string) => text.toUpperCase())
-  add('string.replace(string, string): string', (text: string, search: string, replacement: string) =>
-    text.replaceAll(search, () => replacement),
-  )
+  add('string.replace(string, string): string', replaceAll)
   add('sum(list): double', (items: readonly unknown[]) =>
     items.reduce<number>((total, item) => total + number(item), 0),
   )
@@ -141,6 +139,19 @@ function round(value: number, digits: number): number {
   const [mantissa = '0', exponent = '0'] = Math.abs(value).toExponential().split('e')
   const scaled = Math.round(Number(`${mantissa}e${Number(exponent) + digits}`))
   return Math.sign(value) * Number(`${scaled}e${-digits}`) || 0
+}
+
+/** Characters that a replacement may make: a short text could otherwise become half a gigabyte. */
+const longestReplaced = 16 * 2 ** 20
+
+function replaceAll(text: string, search: string, replacement: string): string {
+  let length = text.length
+  return text.replaceAll(search, () => {
+    length += replacement.length - search.length
+    if (length > longestReplaced)
+      throw new RangeError(`replace: the result is longer than ${longestReplaced} characters`)
+    return replacement
+  })
 }
 
 function parseJson(text: string): unknown {

@@ -272,6 +272,11 @@ describe('the direct path', () => {
   })
 })
 
+it('a replacement cannot grow without bound', () => {
+  const long: Scope = { ...scope, value: { text: 'x'.repeat(20_000) } }
+  expect(failure('value.text.replace("", value.text)', 'any', long)).toMatchObject({ code: 'expression_failed' })
+})
+
 describe('expressions from clients', () => {
   const strict = createExpressions({ bounded: true })
 
