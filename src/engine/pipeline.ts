@@ -42,7 +42,8 @@ export class Pipeline {
   }
 
   get state(): PipelineState {
-    if (this.#state === 'running' && this.#meter.degraded !== undefined) return 'degraded'
+    const alive = this.#state === 'starting' || this.#state === 'running'
+    if (alive && this.#meter.degraded !== undefined) return 'degraded'
     return this.#state
   }
 
