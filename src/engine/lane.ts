@@ -19,7 +19,7 @@ import { type ClosedBlock, Settlement } from './settlement.ts'
 export interface LaneOptions {
   readonly pipeline: string
   readonly source: LaneSource
-  readonly log: EventLog
+  readonly log: Pick<EventLog, 'append'>
   readonly codec: Codec
   readonly id: Expression<string> | undefined
   readonly processors: readonly NamedProcessor[]

@@ -21,7 +21,7 @@ export interface SettlementOptions {
   readonly pipeline: string
   readonly lane: string
   readonly source: LaneSource
-  readonly log: EventLog
+  readonly log: Pick<EventLog, 'append'>
   readonly blockSinks: readonly { readonly component: string; readonly sink: BlockSink }[]
   readonly writers: readonly EventWriter[]
   readonly states: LaneStates

@@ -65,7 +65,7 @@ class Stores {
       }
       return []
     },
-  } as unknown as EventLog
+  } satisfies Pick<EventLog, 'append'>
 }
 
 function lane(
