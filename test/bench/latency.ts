@@ -21,8 +21,8 @@ processors:
 sinks:
   - live: meaning
 `
-const events = 400
-const perSecond = 25
+const events = 1_500
+const perSecond = 50
 const warmUp = 1_000
 
 /** From the start of the HTTP request to the arrival of the frame, both in this process: one clock. */
