@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 /** Names one process, so that another one can tell later whether it is still there. */
@@ -22,6 +22,7 @@ export function liveness(identity: ProcessIdentity): 'alive' | 'dead' | 'unknown
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return 'dead'
   }
+  if (isZombie(identity.pid)) return 'dead'
   const since = began(identity.pid)
   return identity.began !== null && since !== null && since !== identity.began ? 'dead' : 'alive'
 }
@@ -39,10 +40,24 @@ export function isProcessIdentity(value: unknown): value is ProcessIdentity {
   )
 }
 
-/** Field 22 of proc_pid_stat(5). The command in field 2 may hold blanks and brackets, so counting starts after it. */
+/**
+ * A process that has ended keeps its pid until its parent asks for it, which some never do: npm for a while, and what is
+ * the first process of a container without an init. It is gone once none of its other threads is left.
+ */
+function isZombie(pid: number): boolean {
+  if (statistics(pid)?.[0] !== 'Z') return false
+  return (attempt(() => readdirSync(`/proc/${pid}/task`))?.length ?? 0) <= 1
+}
+
+/** Field 22 of proc_pid_stat(5). */
 function began(pid: number): string | null {
+  return statistics(pid)?.[19] ?? null
+}
+
+/** proc_pid_stat(5) from field 3 on: the command in field 2 may hold blanks and brackets. */
+function statistics(pid: number): string[] | undefined {
   const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 let knownHost: string | undefined
