@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { MillraceError, Retryable } from '../../src/core/errors.ts'
 import type { TopicPartition } from '../../src/core/event.ts'
 import type { LaneSource, SourceOptions, Start } from '../../src/core/event-log.ts'
-import { assign } from './assignment.ts'
+import { assign } from '../../src/core/partition-assignment.ts'
+import { isTopicPattern, matchesTopic } from '../../src/core/topic-pattern.ts'
 import type { MemberRecord, Place } from './group-store.ts'
 import { Lane } from './lane.ts'
 import type { LocalMember, LogParts } from './log-parts.ts'
@@ -144,7 +145,10 @@ export class GroupMember implements LocalMember {
     const { groups, topics } = this.#parts
     const members = this.#liveMembers(Date.now())
     const live = new Set(members.map((member) => member.id))
-    const names = [...new Set(members.flatMap((member) => member.topics))].sort()
+    const asked = [...new Set(members.flatMap((member) => member.topics))]
+    const names = asked.some(isTopicPattern)
+      ? topics.all().flatMap(({ name }) => (matchesTopic(asked, name) ? [name] : []))
+      : asked.sort()
     const places = names.flatMap((topic) => {
       const count = topics.find(topic)?.config.partitions ?? 0
       return Array.from({ length: count }, (_, partition) => {

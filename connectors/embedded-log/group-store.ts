@@ -1,7 +1,7 @@
 import { Fenced } from '../../src/core/errors.ts'
 import type { TopicPartition } from '../../src/core/event.ts'
 import type { Committed } from '../../src/core/event-log.ts'
-import type { Member } from './assignment.ts'
+import type { Member } from '../../src/core/partition-assignment.ts'
 import { isProcessIdentity, liveness, type ProcessIdentity } from './process.ts'
 import type { Store, Table } from './store.ts'
 

@@ -37,6 +37,9 @@ export class Lane implements LaneSource {
     this.#reader = new PartitionReader(parts.partitions, key, partition, committed.from)
   }
 
+  /** Never fires: a lane that another member is to have is revoked at once, since its end costs no more than a replay. */
+  readonly leaving = new AbortController().signal
+
   get revoked(): AbortSignal {
     return this.#revocation.signal
   }
@@ -92,6 +95,9 @@ export class Lane implements LaneSource {
     this.#revocation.abort(leaseLost(this.#member.group, this.partition))
     throw this.revoked.reason
   }
+
+  /** Others may claim the partition as soon as the member has left. */
+  async release(): Promise<void> {}
 
   get #scope(): string {
     return JSON.stringify(['lane', this.#member.group, this.partition.topic, this.partition.partition])

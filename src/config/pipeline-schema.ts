@@ -6,12 +6,22 @@ export const topicName = z
   .string()
   .regex(/^[a-zA-Z0-9._-]{1,249}$/, 'a topic name has letters, digits, ".", "_" and "-" (249 characters at most)')
 
+/** What a source reads: a topic, or all that fit a pattern. */
+const topicOrPattern = z
+  .string()
+  .regex(
+    /^[a-zA-Z0-9._*-]{1,249}$/,
+    'a topic name has letters, digits, ".", "_" and "-", and "*" for any characters (249 characters at most)',
+  )
+
 const pipelineName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a pipeline name has lower-case letters, digits and "-" (63 characters at most)')
 
 export const topicSource = z.strictObject({
-  topic: z.union([topicName, z.array(topicName).min(1)]).describe('The topic to read, or a list of them.'),
+  topic: z
+    .union([topicOrPattern, z.array(topicOrPattern).min(1)])
+    .describe('The topic to read, or a list of them. `orders.*` stands for all topics whose names begin so.'),
   format: z
     .enum(['json'])
     .optional()

@@ -39,29 +39,91 @@ const embedder = z.strictObject({
     .describe('Worker threads that run the model.'),
 })
 
+/** TLS by PEM files. Left out: the authorities that Node trusts. */
+const tls = {
+  ca: text.optional().describe('A PEM file with the authorities that are trusted, instead of those that Node knows.'),
+  cert: text.optional().describe('A PEM file with the certificate of this process, where the server asks for one.'),
+  key: text.optional().describe('A PEM file with the key of that certificate.'),
+}
+
+const login = { username: text.optional(), password: z.string().optional() }
+
 const kafka = z.strictObject({
   brokers: textList.describe('host:port of some brokers.'),
   clientId: text.default('millrace').describe('How this process names itself to the brokers.'),
   ssl: z.boolean().default(false).describe('Speak TLS.'),
+  tls: z.strictObject(tls).optional().describe('What TLS trusts and shows. Implies ssl.'),
   sasl: z
     .strictObject({
-      mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
-      username: text,
-      password: text,
+      mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer']),
+      ...login,
+      tokenUrl: z.url().optional().describe('oauthbearer: where tokens come from (OAuth 2.0 client credentials).'),
+      clientId: text.optional().describe('oauthbearer: the client that asks for tokens.'),
+      clientSecret: text.optional().describe('oauthbearer: its secret.'),
+      scope: text.optional().describe('oauthbearer: the scope that is asked for.'),
     })
     .optional()
     .describe('How to sign in.'),
+  sessionTimeout: duration()
+    .prefault('20s')
+    .describe('A process that is not heard of for so long loses its partitions to the others.'),
+  linger: duration().prefault('0ms').describe('How long an append may wait for others to share its request.'),
+  compression: z
+    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .default('lz4')
+    .describe('How appended records are compressed. Every codec is read.'),
+  replication: z
+    .int()
+    .min(1)
+    .max(32_767)
+    .optional()
+    .describe("Replicas of topics that Millrace creates. Default: the brokers' own."),
 })
-
-const login = { username: text.optional(), password: z.string().optional() }
 
 const vectors = z.strictObject({
   lancedb: z.strictObject({}).optional().describe('LanceDB under the data folder: the default.'),
-  milvus: z.strictObject({ address: text, token: text.optional(), database: text.optional(), ...login }).optional(),
-  pinecone: z.strictObject({ apiKey: text, index: text.optional() }).optional(),
-  qdrant: z.strictObject({ url: z.url(), apiKey: text.optional() }).optional(),
-  pgvector: z.strictObject({ url: z.url() }).optional(),
+  milvus: z
+    .strictObject({
+      address: text,
+      token: text.optional(),
+      database: text.optional(),
+      ...login,
+      ssl: z.boolean().default(false).describe('Speak TLS.'),
+    })
+    .optional()
+    .describe('A Milvus server or cluster.'),
+  pinecone: z
+    .strictObject({
+      apiKey: text,
+      index: text.default('millrace').describe('The index; each collection is a namespace in it.'),
+      host: z.url().optional().describe('Where the control plane is, for Pinecone Local.'),
+      cloud: text.default('aws').describe('Where an index is made if it is not there.'),
+      region: text.default('us-east-1').describe('The region for that.'),
+    })
+    .optional()
+    .describe('Pinecone.'),
+  qdrant: z.strictObject({ url: z.url(), apiKey: text.optional() }).optional().describe('A Qdrant server or cluster.'),
+  pgvector: z.strictObject({ url: z.url() }).optional().describe('PostgreSQL with the extension pgvector.'),
 })
+
+const redis = z
+  .strictObject({
+    url: z.url({ protocol: /^rediss?$/, error: 'expected redis://host:port or rediss://host:port' }).optional(),
+    sentinels: textList.optional().describe('host:port of the Sentinels, instead of a url.'),
+    name: text.optional().describe('The name of the primary that the Sentinels watch.'),
+    cluster: textList.optional().describe('host:port of some nodes of a Redis Cluster, instead of a url.'),
+    ...login,
+    ssl: z.boolean().default(false).describe('Speak TLS to the Sentinels or the cluster; a url says so itself.'),
+    prefix: text.default('millrace').describe('What the names of all keys begin with.'),
+  })
+  .refine(
+    ({ url, sentinels, cluster }) => [url, sentinels, cluster].filter((way) => way !== undefined).length === 1,
+    'name one of url, sentinels and cluster',
+  )
+  .refine(({ sentinels, name }) => sentinels === undefined || name !== undefined, {
+    path: ['name'],
+    error: 'sentinels need the name of the primary',
+  })
 
 /** `millrace.yaml`. The single origin of validation, defaults and the environment's twins. */
 export const runtimeSchema = z.strictObject({
@@ -75,20 +137,32 @@ export const runtimeSchema = z.strictObject({
   embedder: embedder.prefault({}).describe('How texts become vectors.'),
   kafka: kafka.optional().describe('Binds topics to a Kafka cluster.'),
   schemaRegistry: z
-    .strictObject({ url: z.url(), ...login })
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: 'expected the http(s) address of a schema registry' }),
+      ...login,
+      token: text.optional().describe('A bearer token, instead of a user.'),
+      ...tls,
+    })
     .optional()
-    .describe('Binds schemas to a registry.'),
+    .describe('Binds schemas to a Confluent-compatible registry.'),
   clickhouse: z
     .strictObject({
       url: z.url({ protocol: /^https?$/, error: 'expected the http(s) address of a ClickHouse server' }),
       username: text.default('default'),
       password: z.string().default(''),
       database: text.default('default'),
+      cluster: text
+        .optional()
+        .describe('The cluster as the servers name it: tables are made on all of it, and replicated.'),
+      ...tls,
     })
     .optional()
-    .describe('Binds tables to a ClickHouse server.'),
-  vectors: vectors.optional().describe('Binds collections to a vector store; name one.'),
-  redis: z.strictObject({ url: z.url() }).optional().describe('Binds channels to Redis.'),
+    .describe('Binds tables to a ClickHouse server or cluster.'),
+  vectors: vectors
+    .refine((named) => Object.values(named).filter((store) => store !== undefined).length <= 1, 'name one store')
+    .optional()
+    .describe('Binds collections to a vector store; name one.'),
+  redis: redis.optional().describe('Binds channels, the cache of embeddings and the state of pipelines to Redis.'),
 })
 
 export type RuntimeSettings = z.infer<typeof runtimeSchema>

@@ -175,7 +175,7 @@ function placed(
 }
 
 function isSecret(name: unknown): boolean {
-  return name === 'token' || name === 'password' || name === 'apiKey'
+  return typeof name === 'string' && ['token', 'password', 'apiKey', 'clientSecret'].includes(name)
 }
 
 /** The runtime as it may be shown: secrets, and the credentials in addresses, are replaced by `***`. */

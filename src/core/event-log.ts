@@ -19,6 +19,11 @@ export interface ReadLimit {
 
 export interface LaneSource {
   readonly partition: TopicPartition
+  /**
+   * Fires when the partition is wanted elsewhere: read no more, finish and commit what is in hand, and `release`. Whoever
+   * takes too long is revoked.
+   */
+  readonly leaving: AbortSignal
   /** Fires when the partition goes to someone else. From then on `commit` fails with `Fenced`. */
   readonly revoked: AbortSignal
   /** As found when the partition was assigned; `from` is resolved against `start` for a new group. */
@@ -36,12 +41,14 @@ export interface LaneSource {
   end(): Promise<number>
   /** Whether this lane may write: it has heard from the coordinator within the session timeout. Throws `Fenced` if not. */
   assertOwned(): void
+  /** Nothing more is read or committed through this lane: someone else may have the partition. Never throws. */
+  release(): Promise<void>
 }
 
 export interface Source {
   /**
    * One per assigned partition, as they are assigned; ends when `signal` fires. The lanes can still commit what they
-   * have in hand afterwards, until another member has the partition.
+   * have in hand afterwards, until they are released or another member has the partition.
    */
   lanes(signal: AbortSignal): AsyncIterable<LaneSource>
 }
@@ -49,6 +56,7 @@ export interface Source {
 export type Start = 'earliest' | 'latest'
 
 export interface SourceOptions {
+  /** Names, or patterns in which `*` stands for any characters; topics that fit are found as they are created. */
   readonly topics: readonly string[]
   readonly group: string
   /** Where a group without a committed position begins. Default `earliest`. */

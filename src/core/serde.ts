@@ -13,7 +13,12 @@ export interface Codec {
   readonly fields: ReadonlySet<string> | undefined
   /** The topic's schema as its author wrote it, if it has one. */
   readonly schema: Json | undefined
-  /** Throws `InvalidInput` (`bad_bytes`) for bytes that are no value of this format. */
+  /**
+   * Fetches what `decode` needs for these values and does not have yet: schemas that the bytes name by id. `undefined` when
+   * nothing is missing. Rejects with `Retryable` when the registry is down; what it does not know, `decode` refuses.
+   */
+  load?(values: readonly (Uint8Array | null)[]): Promise<void> | undefined
+  /** Throws `InvalidInput` (`bad_bytes`, `unknown_schema`) for bytes that are no value of this format. */
   decode(bytes: Uint8Array): Json
   encode(value: Json): Uint8Array
   /** Everything in which the value breaks the topic's schema; empty when it fits or when there is no schema. */

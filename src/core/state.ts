@@ -21,3 +21,23 @@ export interface LaneState {
   get(keys: readonly string[]): Promise<(Json | undefined)[]>
   set(key: string, value: Json | undefined, offset: number): void
 }
+
+/**
+ * State of one scope that is written before the commit it belongs to. A change prepared for `from` counts once the scope's
+ * owner has committed a position of `from` or beyond; whoever takes the scope over at an earlier position finds what
+ * stood there.
+ */
+export interface StateScope extends StateReader {
+  /** Durable when it resolves. Throws `Fenced` once someone else has taken the scope over. Without changes: does nothing. */
+  prepare(from: number, changes: readonly StateChange[]): Promise<void>
+}
+
+/** Where state is kept when it cannot be part of the log's own commit. */
+export interface StateStore {
+  /**
+   * Makes the caller the scope's only writer: whoever had it before can prepare nothing more. `committed` is the position
+   * from which the caller goes on; it must have been read after the one before could no longer commit.
+   */
+  takeOver(scope: string, committed: number): Promise<StateScope>
+  close(): Promise<void>
+}

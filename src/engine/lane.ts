@@ -133,6 +133,8 @@ export class Lane {
       )
       if (!records || (records.length === 0 && (before === undefined || signal.aborted))) continue
       // Nothing is left below the boundary (compacted or expired): the block ends there all the same.
+      await this.#loadSchemas(records, signal)
+      if (signal.aborted) break
       const last = records.at(-1)
       const to = last ? last.offset + 1 : (before ?? from)
       meter.read(records.length)
@@ -140,6 +142,13 @@ export class Lane {
       from = to
     }
     this.#batches.end()
+  }
+
+  async #loadSchemas(records: readonly LogRecord[], signal: AbortSignal): Promise<void> {
+    const { codec } = this.#options
+    const values = codec.load && records.map(({ value }) => value)
+    if (values === undefined || codec.load?.(values) === undefined) return
+    await retry(async () => codec.load?.(values), this.#retry('schemas', true)).catch(ignoreAbort(signal))
   }
 
   #start(span: Span, records: readonly LogRecord[]): Batch {

@@ -4,6 +4,7 @@ import { errorAdvice, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
 import { laneName } from '../core/event.ts'
 import type { LaneSource } from '../core/event-log.ts'
 import type { PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
+import { isTopicPattern, matchesTopic } from '../core/topic-pattern.ts'
 import { allSettled } from './all-settled.ts'
 import { type Built, buildComponents, type EngineContext } from './build.ts'
 import { deadLetterTopic } from './dead-letters.ts'
@@ -132,7 +133,7 @@ export class Pipeline {
     const { services } = this.#context
     const log = await services.log()
     for (const topic of [...this.topics, deadLetterTopic(this.spec.name)]) {
-      await log.ensureTopic(topic, this.#context.topic(topic))
+      if (!isTopicPattern(topic)) await log.ensureTopic(topic, this.#context.topic(topic))
     }
     const built = await buildComponents(this.spec, this.#context)
     const failed = new AbortController()
@@ -150,7 +151,6 @@ export class Pipeline {
     }
     try {
       this.#intakeEnded = false
-      if (built.intake) guard(this.#runIntake(built.intake, stop))
       this.#state = 'running'
       this.#reason = undefined
       this.#meter.restart()
@@ -178,6 +178,8 @@ export class Pipeline {
       const running = before.then(() => this.#runLane(lane, built, stop, abort))
       last.set(key, running)
       guard(running)
+      // Of all processes that run the pipeline one reads the outside system: that which has the first partition.
+      if (built.intake && lane.partition.partition === 0) guard(this.#runIntake(built.intake, lane, stop))
     }
   }
 
@@ -198,16 +200,19 @@ export class Pipeline {
     })
     this.#lanes.add(lane)
     try {
-      await lane.run(stop, abort)
+      await lane.run(AbortSignal.any([stop, source.leaving]), abort)
     } catch (error) {
       // Someone else has the partition now and replays from what was committed.
       if (!(source.revoked.aborted || error instanceof Fenced)) throw error
     } finally {
       this.#lanes.delete(lane)
+      await source.release()
     }
   }
 
-  async #runIntake(intake: Intake, stop: AbortSignal): Promise<void> {
+  async #runIntake(intake: Intake, lane: LaneSource, stopped: AbortSignal): Promise<void> {
+    if (this.#intakeEnded) return
+    const stop = AbortSignal.any([stopped, lane.leaving, lane.revoked])
     const log = await this.#context.services.log()
     await runIntake(intake, {
       log,
@@ -227,7 +232,7 @@ export class Pipeline {
   async #isDrained(): Promise<boolean> {
     if (this.spec.source.kind === 'intake' && !this.#intakeEnded) return false
     const log = await this.#context.services.log()
-    const topics = (await log.topics()).filter(({ name }) => this.topics.includes(name))
+    const topics = (await log.topics()).filter(({ name }) => matchesTopic(this.topics, name))
     const partitions = topics.reduce((sum, topic) => sum + topic.partitions.length, 0)
     const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
     return lanes.length === partitions && lanes.every(({ lag }) => lag === 0)

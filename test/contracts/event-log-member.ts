@@ -39,9 +39,15 @@ export class Member {
     return lane
   }
 
-  async leave(): Promise<void> {
+  /** Reads no more, and keeps its lanes in hand. */
+  async stop(): Promise<void> {
     this.#stop.abort()
     await this.#running
+  }
+
+  async leave(): Promise<void> {
+    await this.stop()
+    await Promise.all(this.#all.map((lane) => lane.release()))
   }
 }
 

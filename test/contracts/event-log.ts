@@ -326,12 +326,12 @@ export function eventLogContract(
         await second.holds(5)
       })
 
-      test('lets a member that left finish what it has in hand, until another one has the partition', async () => {
+      test('lets a member that stopped finish what it has in hand, until another one has the partition', async () => {
         const [topic, group] = [await topicOf(), `g-${randomUUID()}`]
         await append(topic, 'a', 'b')
         const first = join({ topics: [topic], group })
         const lane = await first.lane()
-        await first.leave()
+        await first.stop()
         lane.assertOwned()
         await lane.commit({ from: 1, ends: [2] }, [{ key: 'seen', value: 1 }])
         const second = await join({ topics: [topic], group }).lane()
@@ -341,6 +341,27 @@ export function eventLogContract(
         expect(() => lane.assertOwned()).toThrow(Fenced)
         await second.commit({ from: 2, ends: [] })
         expect(await second.state.get(['seen'])).toEqual([1])
+      })
+
+      test('hands a partition on at once when its lane is released', async () => {
+        const [topic, group] = [await topicOf(), `g-${randomUUID()}`]
+        const first = join({ topics: [topic], group })
+        const lane = await first.lane()
+        await lane.commit({ from: 0, ends: [] })
+        await first.stop()
+        await lane.release()
+        await join({ topics: [topic], group }).lane()
+      })
+
+      test('reads the topics that fit a pattern, also those that are created later', async () => {
+        const prefix = `p-${randomUUID()}`
+        await log.ensureTopic(`${prefix}.a`)
+        await log.ensureTopic(`${prefix}.a.dlq`)
+        const member = join({ topics: [`${prefix}.*`] })
+        await member.holds(1)
+        await log.ensureTopic(`${prefix}.b`)
+        const lanes = await member.holds(2)
+        expect(lanes.map(({ partition }) => partition.topic).sort()).toEqual([`${prefix}.a`, `${prefix}.b`])
       })
 
       test('finds new partitions of a topic', async () => {

@@ -48,6 +48,8 @@ export class FakeLaneSource implements LaneSource {
     }
   }
 
+  readonly leaving = new AbortController().signal
+
   get revoked(): AbortSignal {
     return this.#revoked.signal
   }
@@ -82,6 +84,8 @@ export class FakeLaneSource implements LaneSource {
   }
 
   assertOwned(): void {}
+
+  async release(): Promise<void> {}
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { assign, type Member, type Owned } from '../../../connectors/embedded-log/assignment.ts'
+import { assign, type Member, type Owned } from '../../src/core/partition-assignment.ts'
 
 const topics = ['a', 'b', 'c']
 

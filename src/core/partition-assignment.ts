@@ -1,5 +1,8 @@
+import { matchesTopic } from './topic-pattern.ts'
+
 export interface Member {
   readonly id: string
+  /** Names or patterns, as the source was given them. */
   readonly topics: readonly string[]
   /** When it joined, milliseconds since the Unix epoch: earlier members come first. */
   readonly joined: number
@@ -27,7 +30,7 @@ export function assign(members: readonly Member[], partitions: readonly Owned[])
   const load = new Map(order.map((member) => [member.id, 0]))
   const loadOf = (id: string) => load.get(id) ?? 0
   const change = (id: string, by: number) => load.set(id, loadOf(id) + by)
-  const candidates = (topic: string) => order.filter((member) => member.topics.includes(topic))
+  const candidates = (topic: string) => order.filter(({ topics }) => matchesTopic(topics, topic))
   const lightest = (topic: string) =>
     candidates(topic).reduce<string | undefined>(
       (best, { id }) => (best === undefined || loadOf(id) < loadOf(best) ? id : best),
