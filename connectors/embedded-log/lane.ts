@@ -38,7 +38,7 @@ export class Lane implements LaneSource {
   }
 
   /** Never fires: a lane that another member is to have is revoked at once, since its end costs no more than a replay. */
-  readonly leaving = new AbortController().signal
+  readonly leaving: AbortSignal = new AbortController().signal
 
   get revoked(): AbortSignal {
     return this.#revocation.signal

@@ -48,7 +48,7 @@ export class FakeLaneSource implements LaneSource {
     }
   }
 
-  readonly leaving = new AbortController().signal
+  readonly leaving: AbortSignal = new AbortController().signal
 
   get revoked(): AbortSignal {
     return this.#revoked.signal
