@@ -3,18 +3,44 @@ import { defineSink, type EventSink } from '../src/core/component.ts'
 import type { Rejection } from '../src/core/errors.ts'
 import { type Event, isJsonObject, isTombstone, type Json } from '../src/core/event.ts'
 import type { FieldValue } from '../src/core/filter.ts'
+import type { Services } from '../src/core/services.ts'
 import type { Collection, VectorPoint } from '../src/core/vector-store.ts'
 
-const options = z.strictObject({
-  collection: z.string().min(1).describe('The collection in the vector store that is written to; made if need be.'),
-  vector: z.string().min(1).describe('The vector that is stored, by the name that `embed` gave it with `as`.'),
-  fields: z
-    .array(z.string().min(1))
-    .default([])
-    .describe(
-      'Fields of the value that are stored beside the vector, for filters and results. Objects and arrays are stored as JSON text.',
-    ),
-})
+const options = z
+  .strictObject({
+    collection: z.string().min(1).describe('The collection in the vector store that is written to; made if need be.'),
+    vector: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The vector that is stored, by the name that `embed` gave it with `as`.'),
+    field: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'In place of `vector`: the field of the value with a vector that came with the event, a list of numbers.',
+      ),
+    dimension: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .optional()
+      .describe('With `field`: how many numbers each vector has. An event with more or fewer is dead-lettered.'),
+    fields: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Fields of the value that are stored beside the vector, for filters and results. Objects and arrays are stored as JSON text.',
+      ),
+  })
+  .refine(({ vector, field }) => (vector === undefined) !== (field === undefined), 'give either "vector" or "field"')
+  .refine(({ field, dimension }) => (field === undefined) === (dimension === undefined), {
+    message: '"field" and "dimension" go together',
+    path: ['dimension'],
+  })
+
+type Options = z.infer<typeof options>
 
 /** Upserts events into a collection under their ids; a tombstone deletes. */
 export const vectors = defineSink({
@@ -24,15 +50,49 @@ export const vectors = defineSink({
   example: 'vectors: { collection: tickets, vector: meaning, fields: [category, subject] }',
   main: 'collection',
   options,
-  references: ({ vector, fields }) => [
-    { kind: 'vector', path: ['vector'], name: vector },
+  references: ({ vector, field, fields }) => [
+    ...(vector === undefined ? [] : [{ kind: 'vector', path: ['vector'], name: vector } as const]),
+    ...(field === undefined ? [] : [{ kind: 'field', path: ['field'], name: field } as const]),
     ...fields.map((name, index) => ({ kind: 'field' as const, path: ['fields', index], name })),
   ],
-  async create({ collection: name, vector, fields }, { services }) {
-    const [store, { fingerprint, dimension }] = await Promise.all([services.vectors(), services.embedder()])
-    return new VectorSink(await store.open({ name, fingerprint, dimension, fields }), vector, fields)
+  async create(given, { services }) {
+    const { collection: name, fields } = given
+    const [store, space] = await Promise.all([services.vectors(), spaceOf(given, services)])
+    return new VectorSink(await store.open({ name, ...space, fields }), sourceOf(given), fields)
   },
 })
+
+/** Vectors that came with the events were made by no model of ours, so a text cannot be compared with them. */
+async function spaceOf(
+  { dimension }: Options,
+  services: Services,
+): Promise<{ readonly fingerprint: string; readonly dimension: number }> {
+  if (dimension !== undefined) return { fingerprint: 'none', dimension }
+  const embedder = await services.embedder()
+  return { fingerprint: embedder.fingerprint, dimension: embedder.dimension }
+}
+
+/** Where an event has its vector. The answer is why it has none, if so. */
+type VectorSource = (event: Event) => Float32Array | Omit<Rejection, 'index'>
+
+function sourceOf({ vector = '', field }: Options): VectorSource {
+  if (field !== undefined) return (event) => givenVector(event, field)
+  return ({ vectors: made }) => {
+    const names = Object.keys(made)
+    const has = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
+    return made[vector] ?? { code: 'missing_vector', message: `The event has no vector "${vector}" (${has}).` }
+  }
+}
+
+function givenVector({ value }: Event, field: string): Float32Array | Omit<Rejection, 'index'> {
+  const given = isJsonObject(value) ? own(value, field) : null
+  if (Array.isArray(given) && given.every((each) => typeof each === 'number')) return Float32Array.from(given)
+  const found = given === null ? 'nothing' : Array.isArray(given) ? 'a list of other things' : `a ${typeof given}`
+  return {
+    code: 'missing_vector',
+    message: `The field "${field}" has ${found} in place of a vector, a list of numbers.`,
+  }
+}
 
 /** One change of one id, and where in the batch it came from. */
 interface Change {
@@ -45,12 +105,12 @@ interface Change {
 class VectorSink implements EventSink {
   readonly takes = 'events'
   readonly #collection: Collection
-  readonly #vector: string
+  readonly #source: VectorSource
   readonly #fields: readonly string[]
 
-  constructor(collection: Collection, vector: string, fields: readonly string[]) {
+  constructor(collection: Collection, source: VectorSource, fields: readonly string[]) {
     this.#collection = collection
-    this.#vector = vector
+    this.#source = source
     this.#fields = fields
   }
 
@@ -60,13 +120,12 @@ class VectorSink implements EventSink {
     const changes = new Map<string, Change[]>()
     for (const [index, event] of events.entries()) {
       const { id } = event
-      const vector = event.vectors[this.#vector]
-      const point = isTombstone(event) ? undefined : this.#point(event, vector)
-      if (point === undefined && !isTombstone(event)) {
-        rejections.push({ index, ...this.#missing(event) })
+      const vector = isTombstone(event) ? undefined : this.#source(event)
+      if (vector !== undefined && 'code' in vector) {
+        rejections.push({ index, ...vector })
         continue
       }
-      const change = { index, id, point }
+      const change = { index, id, point: vector && this.#point(event, vector) }
       const ofId = changes.get(id)
       if (ofId === undefined) changes.set(id, [change])
       else ofId.push(change)
@@ -98,16 +157,9 @@ class VectorSink implements EventSink {
     })
   }
 
-  #point({ id, value, timestamp, position }: Event, vector: Float32Array | undefined): VectorPoint | undefined {
-    if (vector === undefined) return undefined
+  #point({ id, value, timestamp, position }: Event, vector: Float32Array): VectorPoint {
     const fields = this.#fields.map((name) => [name, isJsonObject(value) ? scalar(own(value, name)) : null] as const)
     return { id, vector, fields: Object.fromEntries(fields), timestamp, position }
-  }
-
-  #missing({ vectors }: Event): Omit<Rejection, 'index'> {
-    const names = Object.keys(vectors)
-    const has = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
-    return { code: 'missing_vector', message: `The event has no vector "${this.#vector}" (${has}).` }
   }
 }
 

@@ -125,3 +125,22 @@ test('options name what they refer to', () => {
   ])
   expect(vectors.options.safeParse({ ...options, field: [] }).success).toBe(false)
 })
+
+test('stores vectors that came with the events, and refuses those of another length', async () => {
+  const options = { collection: 'given', field: 'embedding', dimension: 2, fields: ['n'] }
+  const services = { vectors: async () => store, embedder: () => Promise.reject(new Error('no model is needed')) }
+  const made = await vectors.create(options, componentContext('vectors', services))
+  if (made.takes !== 'events') throw new Error('The vectors sink takes events.')
+  const values = [{ n: 1, embedding: [1, 0] }, { n: 2, embedding: [1, 0, 0] }, { n: 3, embedding: ['1', 0] }, { n: 4 }]
+  const rejected = await made.write(
+    values.map((value, offset) => eventAt(offset, { value })),
+    sinkContext,
+  )
+  expect(rejected.map(({ index, code }) => [index, code])).toEqual([
+    [1, 'bad_vector'],
+    [2, 'missing_vector'],
+    [3, 'missing_vector'],
+  ])
+  expect((await stored('given')).map(({ fields }) => fields)).toEqual([{ n: 1 }])
+  expect((await store.find('given'))?.spec.fingerprint).toBe('none')
+})
