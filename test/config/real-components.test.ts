@@ -70,7 +70,7 @@ test.each<[what: string, text: string, expected: (string | RegExp)[]]>([
   [
     'the short form of a sink that needs more',
     `${head}sinks:\n  - vectors: tickets\n`,
-    ['4:5 vectors: the option "vector" is missing'],
+    ['4:14 vectors: give either "vector" or "field"'],
   ],
 ])('%s', async (_what, text, expected) => {
   const problems = await problemsOf(text)
