@@ -1,0 +1,83 @@
+import type { CompressionCodec } from 'kafkajs/src/protocol/message/compression/index.js'
+import { errorCode, Fatal } from '../../src/core/errors.ts'
+
+/** The number of each codec in the attributes of a batch. */
+export const codecNumbers = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const
+
+/** Registers what kafkajs lacks. The packages are loaded when a batch first needs them. */
+export function registerCodecs(codecs: Record<number, () => CompressionCodec>): void {
+  codecs[codecNumbers.snappy] = () => snappy
+  codecs[codecNumbers.lz4] = () => lz4
+  codecs[codecNumbers.zstd] = () => zstd
+}
+
+async function load<T>(name: string, module: Promise<T>): Promise<T> {
+  try {
+    return await module
+  } catch (cause) {
+    if (errorCode(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new Fatal({
+      code: 'package_missing',
+      message: `records of this topic are compressed in a way that needs the package "${name}"`,
+      hint: `npm install ${name}`,
+      cause,
+    })
+  }
+}
+
+/** `\x82SNAPPY\0`, then version and lowest compatible version, both 1: what `SnappyOutputStream` of xerial writes first. */
+const xerialMagic = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0])
+const xerialHeader = Buffer.concat([xerialMagic, Buffer.from([0, 0, 0, 1, 0, 0, 0, 1])])
+const xerialBlock = 32 * 1024
+
+const snappy: CompressionCodec = {
+  async compress({ buffer }) {
+    const { compress } = await load('snappy', import('snappy'))
+    const parts: Buffer[] = [xerialHeader]
+    for (let at = 0; at < buffer.length; at += xerialBlock) {
+      const block = await compress(buffer.subarray(at, at + xerialBlock))
+      const length = Buffer.allocUnsafe(4)
+      length.writeInt32BE(block.length)
+      parts.push(length, block)
+    }
+    return Buffer.concat(parts)
+  },
+  async decompress(content) {
+    const { uncompress } = await load('snappy', import('snappy'))
+    const whole = async (block: Buffer) => Buffer.from(await uncompress(block))
+    // Clients other than Java's write one block without a frame.
+    if (!content.subarray(0, xerialMagic.length).equals(xerialMagic)) return whole(content)
+    const parts: Buffer[] = []
+    for (let at = xerialHeader.length; at < content.length; ) {
+      const length = content.readInt32BE(at)
+      at += 4
+      parts.push(await whole(content.subarray(at, at + length)))
+      at += length
+    }
+    return Buffer.concat(parts)
+  },
+}
+
+const lz4: CompressionCodec = {
+  async compress({ buffer }) {
+    const { compressFrame } = await load('lz4-napi', import('lz4-napi'))
+    return compressFrame(buffer)
+  },
+  async decompress(content) {
+    const { decompressFrame } = await load('lz4-napi', import('lz4-napi'))
+    return decompressFrame(content)
+  },
+}
+
+const zstdLevel = 3
+
+const zstd: CompressionCodec = {
+  async compress({ buffer }) {
+    const { compress } = await load('@mongodb-js/zstd', import('@mongodb-js/zstd'))
+    return compress(buffer, zstdLevel)
+  },
+  async decompress(content) {
+    const { decompress } = await load('@mongodb-js/zstd', import('@mongodb-js/zstd'))
+    return decompress(content)
+  },
+}

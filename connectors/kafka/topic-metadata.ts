@@ -1,0 +1,76 @@
+import type { PartitionMetadata } from 'kafkajs/src/broker/index.js'
+import { NotFound } from '../../src/core/errors.ts'
+import { didYouMean } from '../../src/core/nearest.ts'
+import type { Cluster } from './cluster.ts'
+import { explain } from './errors.ts'
+
+/** What one cluster connection knows of topics. Fresh answers are asked for where something is missing. */
+export class TopicMetadata {
+  readonly #cluster: Cluster
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** Number of partitions; `undefined` for a topic that is not there. */
+  async find(topic: string): Promise<number | undefined> {
+    const partitions = await this.partitions(topic)
+    return partitions.length === 0 ? undefined : partitions.length
+  }
+
+  /** Number of partitions. Throws `NotFound` (`topic_not_found`). */
+  async count(topic: string): Promise<number> {
+    const count = await this.find(topic)
+    if (count !== undefined) return count
+    throw new NotFound({
+      code: 'topic_not_found',
+      message: `there is no topic "${topic}"${didYouMean(topic, await this.names())}`,
+    })
+  }
+
+  /** Ordered by number; empty for a topic that is not there. */
+  async partitions(topic: string): Promise<PartitionMetadata[]> {
+    try {
+      await this.#cluster.addMultipleTargetTopics([topic])
+      let found = this.#known(topic)
+      // The answer may have been on its way already when the topic was asked for.
+      if (found.length === 0) {
+        await this.#cluster.refreshMetadata()
+        found = this.#known(topic)
+      }
+      if (found.length === 0) this.#cluster.targetTopics.delete(topic)
+      return found
+    } catch (error) {
+      throw explain(error, `reading the metadata of topic "${topic}"`)
+    }
+  }
+
+  /** Names of all topics that can be used, with their number of partitions. */
+  async all(): Promise<Map<string, number>> {
+    try {
+      const { brokerPool } = this.#cluster
+      const broker = await brokerPool.findConnectedBroker()
+      const { topicMetadata } = await broker.metadata([])
+      return new Map(topicMetadata.map(({ topic, partitionMetadata }) => [topic, partitionMetadata.length]))
+    } catch (error) {
+      throw explain(error, 'listing the topics')
+    }
+  }
+
+  async names(): Promise<string[]> {
+    return [...(await this.all()).keys()]
+  }
+
+  /** Asks again, because something has shown that what is known is out of date. */
+  async refresh(): Promise<void> {
+    try {
+      await this.#cluster.refreshMetadata()
+    } catch (error) {
+      throw explain(error, 'reading the metadata of topics')
+    }
+  }
+
+  #known(topic: string): PartitionMetadata[] {
+    return [...this.#cluster.findTopicPartitionMetadata(topic)].sort((a, b) => a.partitionId - b.partitionId)
+  }
+}
