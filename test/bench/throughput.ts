@@ -3,6 +3,7 @@ import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { call, pipelineStatus, rowsIn, until } from '../support/api.ts'
 import { tempFolder } from '../support/cli.ts'
 import type { Benchmark } from './figure.ts'
+import { amount, order } from './orders.ts'
 import { startProduct } from './product.ts'
 
 const pipeline = `
@@ -19,7 +20,6 @@ sinks:
 const events = 2_000_000
 const longestMs = 180_000
 const batch = 5_000
-const countries = ['de', 'fr', 'it', 'nl', 'pl', 'se']
 
 /** The log is filled first, so that the figure is the pipeline's alone. */
 export const throughput: Benchmark = {
@@ -63,10 +63,6 @@ export const throughput: Benchmark = {
   },
 }
 
-function amount(n: number): number {
-  return (n * 7919) % 500
-}
-
 async function fill(data: string): Promise<void> {
   const log = await openEmbeddedLog(data)
   await log.ensureTopic('orders')
@@ -78,10 +74,4 @@ async function fill(data: string): Promise<void> {
     await log.append('orders', records)
   }
   await log.close()
-}
-
-function order(n: number) {
-  const country = countries[n % countries.length]
-  const items = Array.from({ length: 3 }, (_, item) => ({ sku: `sku-${(n * 3 + item) % 1000}`, count: 1 + (item % 3) }))
-  return { order: n, amount: amount(n), customer: { id: `customer-${n % 10_000}`, country }, items }
 }
