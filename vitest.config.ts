@@ -1,10 +1,13 @@
 import { defineConfig } from 'vitest/config'
+import { hideBindings } from './test/services/environment.ts'
 
 const report = process.env.MILLRACE_TEST_REPORT
+hideBindings(process.env)
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/services/global-setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Native engines must not be opened on worker threads. More processes than cores only make each slower.

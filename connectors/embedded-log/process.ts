@@ -11,7 +11,12 @@ export interface ProcessIdentity {
 }
 
 export function thisProcess(): ProcessIdentity {
-  return { pid: process.pid, began: began(process.pid), host: pidHost() }
+  return processOf(process.pid)
+}
+
+/** The process that has this pid now. */
+export function processOf(pid: number): ProcessIdentity {
+  return { pid, began: began(pid), host: pidHost() }
 }
 
 /** Whether the process is there: `unknown` for one of another host or container, whose pids cannot be seen from here. */
