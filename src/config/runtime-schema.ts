@@ -62,6 +62,16 @@ const kafka = z.strictObject({
       clientSecret: text.optional().describe('oauthbearer: its secret.'),
       scope: text.optional().describe('oauthbearer: the scope that is asked for.'),
     })
+    .refine(
+      ({ mechanism, username, password }) =>
+        mechanism === 'oauthbearer' || (username !== undefined && password !== undefined),
+      'plain and scram need a username and a password',
+    )
+    .refine(
+      ({ mechanism, tokenUrl, clientId, clientSecret }) =>
+        mechanism !== 'oauthbearer' || [tokenUrl, clientId, clientSecret].every((each) => each !== undefined),
+      'oauthbearer needs tokenUrl, clientId and clientSecret',
+    )
     .optional()
     .describe('How to sign in.'),
   sessionTimeout: duration()

@@ -51,7 +51,7 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
   const input = variables.reduce(withVariable, written)
   const { data, issues = [] } = check(runtimeSchema, input)
 
-  const found = data === undefined ? issues : findings(data, input)
+  const found = data === undefined ? issues : findings(data)
   const outside: Problem[] = []
   for (const issue of found) outside.push(...placed(issue, root, variables, problems))
   const all = [...outside, ...problems.all]
@@ -123,26 +123,9 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-const unsupported: Readonly<Record<string, string>> = {
-  kafka: 'topics cannot be bound to Kafka',
-  schemaRegistry: 'schemas cannot be bound to a registry',
-  redis: 'channels cannot be bound to Redis',
-  'vectors.milvus': 'collections cannot be bound to Milvus',
-  'vectors.pinecone': 'collections cannot be bound to Pinecone',
-  'vectors.qdrant': 'collections cannot be bound to Qdrant',
-  'vectors.pgvector': 'collections cannot be bound to pgvector',
-}
-
 /** What is wrong with settings that are each well formed. */
-function findings({ server }: RuntimeSettings, input: unknown): Issue[] {
+function findings({ server }: RuntimeSettings): Issue[] {
   const issues: Issue[] = []
-  for (const [name, what] of Object.entries(unsupported)) {
-    const path = name.split('.')
-    const bound = path.reduce<unknown>((value, key) => (isMapping(value) ? value[key] : undefined), input)
-    if (bound === undefined) continue
-    const message = `${what} by this version; remove the setting, and the embedded one is used`
-    issues.push({ path, code: 'binding_unsupported', at: 'key', message })
-  }
   if (!isLoopback(server.host) && server.token === undefined) {
     const message = `listening on ${server.host} lets others in: set server.token (MILLRACE_SERVER_TOKEN) as well`
     issues.push({ path: ['server', 'host'], code: 'authentication_required', at: 'value', message })

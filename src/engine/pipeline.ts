@@ -13,6 +13,7 @@ import { Lane } from './lane.ts'
 import { PipelineMeter } from './pipeline-meter.ts'
 
 const longestRestartDelayMs = 30_000
+const healthyAfterMs = 60_000
 
 /**
  * One running pipeline: its components, and a lane for each partition it was given. Whatever happens in it stays in it.
@@ -109,12 +110,15 @@ export class Pipeline {
 
   async #supervise(): Promise<void> {
     for (let failures = 0; !this.#stop.signal.aborted; failures++) {
+      const started = performance.now()
       try {
         await this.#run()
         return
       } catch (error) {
         if (this.#abort.signal.aborted) return
         if (isFinal(error)) return this.#fail(error)
+        // What went well for so long is no longer held against it.
+        if (performance.now() - started > healthyAfterMs) failures = 0
         this.#meter.trouble(this.spec.name, 'pipeline', error)
         this.#reason = errorAdvice(error)
         const wait = Math.min(longestRestartDelayMs, 200 * 2 ** failures) * (0.5 + Math.random() / 2)

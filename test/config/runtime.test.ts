@@ -144,26 +144,22 @@ defaults: { partitions: 2 }
       ],
     ],
     [
-      'kafka: { brokers: a:9092 }',
+      'kafka: { brokers: a:9092, sasl: { mechanism: plain, username: u } }',
       {},
-      [
-        '1:1 binding_unsupported: topics cannot be bound to Kafka by this version; remove the setting, and the embedded one is used',
-      ],
+      ['1:27 bad_value: kafka.sasl: plain and scram need a username and a password'],
     ],
     [
-      undefined,
-      { KAFKA_BROKERS: 'a:9092,b:9092' },
-      [
-        'environment variable KAFKA_BROKERS binding_unsupported: topics cannot be bound to Kafka by this version; remove the setting, and the embedded one is used',
-      ],
+      'kafka: { brokers: a:9092, sasl: { mechanism: oauthbearer } }',
+      {},
+      ['1:27 bad_value: kafka.sasl: oauthbearer needs tokenUrl, clientId and clientSecret'],
     ],
     [
-      'vectors:\n  milvus: { address: x }',
+      'vectors: { milvus: { address: a }, qdrant: { url: "http://q" } }',
       {},
-      [
-        '2:3 binding_unsupported: collections cannot be bound to Milvus by this version; remove the setting, and the embedded one is used',
-      ],
+      ['1:1 bad_value: vectors: name one store'],
     ],
+    ['redis: { prefix: x }', {}, ['1:1 bad_value: redis: name one of url, sentinels and cluster']],
+    ['redis: { sentinels: a }', {}, ['1:1 bad_value: redis.name: sentinels need the name of the primary']],
     [
       'topics: { "a b": {} }',
       {},

@@ -45,29 +45,28 @@ function print({ terminal }: Cli, { level, message, hint }: Finding): void {
 async function checksOf(runtime: Runtime): Promise<Check[]> {
   const checks = await import('../checks.ts')
   const { modelFolder } = await import('../services.ts')
-  const { data, server, embedder, clickhouse } = runtime
-  const bound = clickhouse === undefined ? undefined : new URL(clickhouse.url)
+  const { boundServers } = await import('../bound-servers.ts')
+  const { data, server, embedder, clickhouse, vectors = {} } = runtime
+  const embeddedVectors = Object.values(vectors).every((store) => store === undefined) || vectors.lancedb !== undefined
   return [
     checks.checkNode,
     () => checks.checkFolder(data),
     () => checks.checkSpace(data),
     () => checks.checkPackage('lmdb', 'the event log and the live log', true),
-    () => checks.checkPackage('@lancedb/lancedb', 'vectors', true),
-    () => checks.checkPackage('chdb', 'ClickHouse in the process', bound === undefined),
+    () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', embeddedVectors),
+    () => checks.checkPackage('chdb', 'ClickHouse in the process', clickhouse === undefined),
     () => checks.checkPackage('onnxruntime-node', 'embeddings', true),
     () => checks.checkModel(modelFolder(embedder.model)),
     async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
-    ...(bound === undefined ? [] : [() => checks.checkServer('ClickHouse', bound.hostname, portOf(bound))]),
+    ...boundServers(runtime).map(
+      ({ name, host, port }) =>
+        () =>
+          checks.checkServer(name, host, port),
+    ),
   ]
 }
 
 async function runningAddress(folder: string): Promise<string | undefined> {
   const { readLock } = await import('../../../connectors/embedded-log/lock.ts')
   return (await readLock(folder))?.address
-}
-
-/** A URL leaves out the port that its protocol has by default. */
-function portOf({ port, protocol }: URL): number {
-  if (port !== '') return Number(port)
-  return protocol === 'https:' ? 443 : 80
 }
