@@ -75,8 +75,8 @@ export async function startMillrace({ runtime, specs, log, drainMs = 20_000 }: S
     const ready = () => {
       const names = started ? supervisor.starting() : [...all.keys()]
       const starting = names.map((name) => `pipeline ${name} is starting`)
-      // A pipeline that has failed is no reason to keep requests from the others.
-      return { ready: started && starting.length === 0, reasons: [...starting, ...supervisor.failures()] }
+      // A pipeline that has failed or waits for a store is no reason to keep requests from the others.
+      return { ready: started && starting.length === 0, reasons: [...starting, ...supervisor.troubles()] }
     }
     const context = {
       services,

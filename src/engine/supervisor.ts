@@ -41,10 +41,12 @@ export class Supervisor implements PipelineControl {
     return [...this.#pipelines.values()].filter(({ state }) => state === 'starting').map(({ spec }) => spec.name)
   }
 
-  /** Why pipelines have stopped for good. */
-  failures(): string[] {
-    const failed = [...this.#pipelines.values()].filter(({ state }) => state === 'failed')
-    return failed.map(({ spec, reason }) => `pipeline ${spec.name} has failed: ${reason}`)
+  /** Why pipelines have stopped for good, or cannot go on at present. */
+  troubles(): string[] {
+    return [...this.#pipelines.values()].flatMap(({ spec, state, reason }) => {
+      if (state === 'failed') return [`pipeline ${spec.name} has failed: ${reason}`]
+      return state === 'degraded' ? [`pipeline ${spec.name} is degraded: ${reason}`] : []
+    })
   }
 
   list(): Promise<PipelineStatus[]> {

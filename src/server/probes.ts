@@ -34,7 +34,7 @@ export function probeRoutes(routes: Routes, { auth, ready, version, metrics, obs
       answers: {
         200: {
           description:
-            'They can. `reasons` names the pipelines that have failed, which does not keep the others from running. Where a token is needed, only who sends it is told reasons.',
+            'They can. `reasons` names the pipelines that have failed or are degraded, which does not keep the others from running. Where a token is needed, only who sends it is told reasons.',
           content: { 'application/json': { schema: readiness, example: { ready: true, reasons: [] } } },
         },
         503: {
