@@ -147,7 +147,8 @@ function tlsProperties(ssl: KafkaOptions['ssl']): Record<string, string> {
     'ssl.keystore.password': certificates.password,
     'ssl.truststore.type': 'PEM',
     'ssl.truststore.location': certificates.authority,
-    'ssl.client.auth': clientCertificate ? 'required' : 'none',
+    // Without the listener's name it would not count beside SASL.
+    'listener.name.client.ssl.client.auth': clientCertificate ? 'required' : 'none',
   }
 }
 
