@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Intake } from '../core/component.ts'
 import { errorAdvice, Fatal, Fenced, InvalidInput } from '../core/errors.ts'
-import { laneName } from '../core/event.ts'
+import { laneName, type TopicPartition } from '../core/event.ts'
 import type { LaneSource } from '../core/event-log.ts'
 import type { PipelineSpec, PipelineState, PipelineStatus } from '../core/pipeline.ts'
 import { isTopicPattern, matchesTopic } from '../core/topic-pattern.ts'
@@ -14,6 +14,7 @@ import { PipelineMeter } from './pipeline-meter.ts'
 
 const longestRestartDelayMs = 30_000
 const healthyAfterMs = 60_000
+const drainPollMs = 20
 
 /**
  * One running pipeline: its components, and a lane for each partition it was given. Whatever happens in it stays in it.
@@ -41,6 +42,11 @@ export class Pipeline {
   get topics(): readonly string[] {
     const { source, name } = this.spec
     return source.kind === 'topics' ? source.topics : [intakeTopic(name)]
+  }
+
+  get #group(): string {
+    const { source, name } = this.spec
+    return source.kind === 'topics' ? source.group : name
   }
 
   get state(): PipelineState {
@@ -86,7 +92,7 @@ export class Pipeline {
   async #drained(ended: AbortSignal): Promise<void> {
     while (!ended.aborted && this.#state !== 'failed') {
       if (this.#state === 'running' && (await this.#isDrained())) return
-      await delay(10)
+      await delay(drainPollMs)
     }
   }
 
@@ -173,10 +179,10 @@ export class Pipeline {
   ): Promise<void> {
     const log = await this.#context.services.log()
     const { source, name } = this.spec
-    const [group, start] = source.kind === 'topics' ? [source.group, source.start] : [name, 'earliest' as const]
+    const start = source.kind === 'topics' ? source.start : 'earliest'
     /** By partition. A lane that was lost may still be in the midst of a write when its partition comes back. */
     const last = new Map<string, Promise<void>>()
-    for await (const lane of log.source({ topics: this.topics, group, start }).lanes(stop)) {
+    for await (const lane of log.source({ topics: this.topics, group: this.#group, start }).lanes(stop)) {
       const key = laneName(name, lane.partition)
       const before = last.get(key) ?? Promise.resolve()
       const running = before.then(() => this.#runLane(lane, built, stop, abort))
@@ -235,11 +241,29 @@ export class Pipeline {
 
   async #isDrained(): Promise<boolean> {
     if (this.spec.source.kind === 'intake' && !this.#intakeEnded) return false
+    const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
+    if (lanes.some(({ lag }) => lag > 0)) return false
     const log = await this.#context.services.log()
     const topics = (await log.topics()).filter(({ name }) => matchesTopic(this.topics, name))
-    const partitions = topics.reduce((sum, topic) => sum + topic.partitions.length, 0)
-    const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
-    return lanes.length === partitions && lanes.every(({ lag }) => lag === 0)
+    const elsewhere = topics.flatMap(({ name: topic, partitions }) =>
+      partitions
+        .filter(({ partition }) => !lanes.some((lane) => lane.topic === topic && lane.partition === partition))
+        .map(({ partition, start }) => ({ topic, partition, start })),
+    )
+    return elsewhere.length === 0 || this.#othersHaveAll(elsewhere)
+  }
+
+  /** Whether the group has committed all records of partitions that this process does not have. */
+  async #othersHaveAll(partitions: readonly (TopicPartition & { readonly start: number })[]): Promise<boolean> {
+    const log = await this.#context.services.log()
+    const groups = (await log.groups()).filter(({ group }) => group === this.#group)
+    for (const { topic, partition, start } of partitions) {
+      const known = groups.find((each) => each.partition.topic === topic && each.partition.partition === partition)
+      const from = known?.committed.from ?? start
+      const rest = await log.read({ topic, partition }, from, { events: 1, bytes: 1 })
+      if (rest.length > 0) return false
+    }
+    return true
   }
 }
 
