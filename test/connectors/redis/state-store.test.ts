@@ -2,17 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openRedis } from '../../../connectors/redis/index.ts'
 import { Fenced, Retryable } from '../../../src/core/errors.ts'
-import type { StateStore } from '../../../src/core/state.ts'
 import { stateStoreContract } from '../../contracts/state-store.ts'
 import { findService } from '../../services/services.ts'
-import { removeKeys } from './support.ts'
+import { openState, removeKeys } from './support.ts'
 
 const url = await findService('redis')
 
 describe.skipIf(url === undefined)('with one server', () => {
   stateStoreContract('Redis', async () => {
     const prefix = `test-${randomUUID()}`
-    return { open: async () => openStore({ url, prefix }), remove: () => removeKeys({ url }, prefix) }
+    return { open: async () => openState({ url, prefix }), remove: () => removeKeys({ url }, prefix) }
   })
 
   test('state that is gone fences its owner', async () => {
@@ -36,8 +35,3 @@ test('a server that is down is worth another try', async () => {
   expect(String(error)).not.toContain('secret')
   await redis.close()
 })
-
-function openStore(settings: Parameters<typeof openRedis>[0]): StateStore {
-  const redis = openRedis(settings)
-  return { takeOver: (scope, committed) => redis.state.takeOver(scope, committed), close: () => redis.close() }
-}
