@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, cpSync, mkdtempSync, readdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, cpSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { artefact } from './artefacts.ts'
 import { freePorts } from './ports.ts'
+import { newServerFolder, runFolder } from './run-folder.ts'
 import { type LocalServer, startServer } from './server.ts'
 
 export interface PostgresServer extends LocalServer {
@@ -13,6 +13,8 @@ export interface PostgresServer extends LocalServer {
 
 /** The user and group `nobody`: PostgreSQL refuses to be run by root. */
 const nobody = 65_534
+/** Where the Python package `embedded-postgres` has its programs. */
+const programs = 'embedded_postgres/pginstall/bin'
 
 /**
  * The address in `POSTGRES_URL`, or that of a PostgreSQL with pgvector that is started for this process. `undefined`, with
@@ -34,13 +36,13 @@ export async function findPostgresServer(): Promise<PostgresServer | undefined> 
   return undefined
 }
 
-/** The servers in the Python package `embedded-postgres`. */
+/** The folder of Python packages with `embedded-postgres` in it. */
 function installation(): string | undefined {
   const root = process.env.MILLRACE_TEST_PYTHON_ROOT ?? artefact('python')
   try {
     const [version] = readdirSync(join(root, 'lib')).filter((name) => name.startsWith('python3'))
-    const folder = join(root, 'lib', version ?? '', 'site-packages/embedded_postgres/pginstall')
-    return readdirSync(folder).length > 0 ? folder : undefined
+    const folder = join(root, 'lib', version ?? '', 'site-packages')
+    return readdirSync(join(folder, programs)).length > 0 ? folder : undefined
   } catch {
     return undefined
   }
@@ -48,16 +50,19 @@ function installation(): string | undefined {
 
 async function startPostgres(installed: string): Promise<PostgresServer> {
   const [port = 0] = await freePorts(1)
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-postgres-'))
+  const folder = newServerFolder('postgres')
   const isRoot = process.getuid?.() === 0
   // Others cannot read what lies in root's home.
-  const programs = isRoot ? join(folder, 'programs') : installed
+  const packages = isRoot ? folder : installed
   if (isRoot) {
-    cpSync(installed, programs, { recursive: true, verbatimSymlinks: true })
+    for (const part of readdirSync(installed).filter((name) => /^embedded_postgres(\.libs)?$/.test(name))) {
+      cpSync(join(installed, part), join(folder, part), { recursive: true, verbatimSymlinks: true })
+    }
+    chmodSync(runFolder(), 0o711)
     chownSync(folder, nobody, nobody)
   }
   const as = isRoot ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'] : []
-  const command = (program: string, ...args: string[]) => [...as, join(programs, 'bin', program), ...args]
+  const command = (program: string, ...args: string[]) => [...as, join(packages, programs, program), ...args]
   const data = join(folder, 'data')
   const [initdb = '', ...initArgs] = command(
     'initdb',

@@ -82,8 +82,14 @@ function run(plan: ServerPlan, log: string): ChildProcess {
     detached: true,
   })
   closeSync(output)
-  if (child.pid !== undefined) recordProcess(child.pid)
   child.unref()
+  try {
+    if (child.pid !== undefined) recordProcess(child.pid)
+  } catch (error) {
+    // The run is over, and nobody would end this server.
+    child.kill('SIGKILL')
+    throw error
+  }
   return child
 }
 
