@@ -11,6 +11,9 @@ export interface VectorPoint {
   readonly position: Position
 }
 
+/** A point as it is read back to be embedded anew: what it had beside its vector. */
+export type StoredPoint = Omit<VectorPoint, 'vector'>
+
 export interface CollectionSpec {
   readonly name: string
   /** Fingerprint of the model that made the vectors, or `none` for vectors that came with the events. */
@@ -47,6 +50,11 @@ export interface Collection {
   /** Throws `InvalidInput` for an unknown field in the filter or a vector of another dimension. */
   search(query: VectorQuery): Promise<Match[]>
   count(): Promise<number>
+  /**
+   * Every point that was there when it began, in any order, in pages. What is written or deleted meanwhile may be in them
+   * or not. Stores that cannot list their points leave it out.
+   */
+  scan?(): AsyncIterable<readonly StoredPoint[]>
 }
 
 export interface VectorStore {

@@ -1,0 +1,118 @@
+import type { Database, Run } from './database.ts'
+import { pointColumns } from './rows.ts'
+
+/** HNSW can hold so many numbers of a vector, and so many of half precision (pgvector, "HNSW"). */
+const widestVector = 2_000
+const widestHalf = 4_000
+/** After so many points written it is looked whether the table has grown large. */
+const lookEvery = 5_000
+
+export interface IndexPlan {
+  readonly table: string
+  readonly dimension: number
+  /** Tables smaller than this are searched exactly, row by row. */
+  readonly fromRows: number
+}
+
+/** The nearest rows of a table: found exactly while it is small, by an HNSW index that is built when it has grown. */
+export class VectorIndex {
+  readonly #database: Database
+  readonly #plan: IndexPlan
+  #written: number = lookEvery
+  #indexed = false
+  #building: Promise<void> | undefined
+
+  constructor(database: Database, plan: IndexPlan) {
+    this.#database = database
+    this.#plan = plan
+  }
+
+  /** After each write. */
+  wrote(points: number): void {
+    this.#written += points
+    if (this.#written < lookEvery || this.#indexed || this.#expression === undefined) return
+    this.#written = 0
+    this.#building ??= this.#build()
+      // An index that cannot be built costs speed, not matches; a later write tries again.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#building = undefined
+      })
+  }
+
+  /** Waits for what is being built. */
+  async close(): Promise<void> {
+    await this.#building
+  }
+
+  /**
+   * The `$2` rows nearest to `$1` for which `where` holds, best first, with their exact scores. An index that gives out
+   * before there are as many is left aside.
+   */
+  async search(
+    doing: string,
+    table: string,
+    where: string,
+    parameters: readonly unknown[],
+  ): Promise<readonly object[]> {
+    const sql = this.#sql(table, where)
+    const rows = await this.#database.query(doing, sql, parameters)
+    const wanted = Number(parameters[1])
+    if (rows.length >= wanted || !(await this.#isIndexed())) return rows
+    return this.#database.transaction(doing, async (run: Run) => {
+      await run('SET LOCAL enable_indexscan = off')
+      return run(sql, parameters)
+    })
+  }
+
+  #sql(table: string, where: string): string {
+    const { dimension } = this.#plan
+    const expression = this.#expression ?? 'embedding'
+    const type = expression === 'embedding' ? 'vector' : `halfvec(${dimension})`
+    return `
+      SELECT ${pointColumns}, 1 - (embedding <=> $1::vector) AS score FROM (
+        SELECT ${pointColumns}, embedding FROM ${table} WHERE ${where}
+        ORDER BY ${expression} <=> $1::${type} LIMIT $2
+      ) AS nearest ORDER BY embedding <=> $1::vector, id`
+  }
+
+  /** What is indexed, or undefined if nothing can be. */
+  get #expression(): string | undefined {
+    const { dimension } = this.#plan
+    if (dimension <= widestVector) return 'embedding'
+    return dimension <= widestHalf ? `(embedding::halfvec(${dimension}))` : undefined
+  }
+
+  get #name(): string {
+    return `${this.#plan.table}_hnsw`
+  }
+
+  /** Another process may have built it. */
+  async #isIndexed(): Promise<boolean> {
+    if (this.#indexed) return true
+    this.#indexed = (await this.#state()) === true
+    return this.#indexed
+  }
+
+  /** Whether the index is valid; undefined if it is not there. */
+  async #state(): Promise<boolean | undefined> {
+    const sql = `SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+      JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = 'millrace' AND relname = $1`
+    const [row] = await this.#database.query('looking for an index', sql, [this.#name])
+    return row === undefined ? undefined : row.indisvalid === true
+  }
+
+  async #build(): Promise<void> {
+    const { table, fromRows } = this.#plan
+    const large = `SELECT count(*) AS n FROM (SELECT 1 FROM millrace."${table}" LIMIT $1) AS rows`
+    const [row] = await this.#database.query('counting', large, [fromRows])
+    if (Number(row?.n) < fromRows) return
+    const state = await this.#state()
+    if (state === undefined) {
+      const operators = this.#expression === 'embedding' ? 'vector_cosine_ops' : 'halfvec_cosine_ops'
+      const sql = `CREATE INDEX CONCURRENTLY "${this.#name}" ON millrace."${table}" USING hnsw (${this.#expression} ${operators})`
+      await this.#database.patient('building an index', sql)
+    }
+    this.#indexed = (await this.#state()) === true
+  }
+}
