@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Analytics, QueryResult, TableSpec } from '../../src/core/analytics.ts'
 import type { Json, JsonObject } from '../../src/core/event.ts'
-import { type Engine, insertBody, type Parameters, type QueryLimits, selectRows } from './engine.ts'
+import { frontOf, shardOf, shardsOf } from './cluster.ts'
+import { type Engine, execute, type Parameters, type QueryLimits, selectRows } from './engine.ts'
 import { queryError, writeError } from './errors.ts'
 import { readOnlyQuery } from './guard.ts'
 import { toQueryResult } from './results.ts'
@@ -27,7 +28,7 @@ export async function openAnalytics(options: AnalyticsOptions): Promise<Analytic
     return new ClickHouse(await openEmbedded(options.embedded, limits))
   }
   const { openServer } = await import('./server.ts')
-  return new ClickHouse(openServer(options, limits))
+  return new ClickHouse(await openServer(options, limits))
 }
 
 /**
@@ -45,35 +46,57 @@ const insertSettings = {
   min_insert_block_size_bytes: 0,
   insert_allow_materialized_columns: 1,
   input_format_null_as_default: 1,
+  // Where a table is Distributed, an insert that is answered is in its shards, not only on the way.
+  insert_distributed_sync: 1,
   date_time_input_format: quoteString('best_effort'),
 }
 
 class ClickHouse implements Analytics {
   readonly #engine: Engine
+  /** Of the cluster, as it was when a table was last looked at. */
+  #shards: Promise<number> | undefined
 
   constructor(engine: Engine) {
     this.#engine = engine
   }
 
   async ensureTable(spec: TableSpec): Promise<void> {
+    this.#shards = undefined
     await ensureTable(this.#engine, spec)
   }
 
   async insert(table: string, rows: readonly JsonObject[], token: string): Promise<void> {
     if (rows.length === 0) return
     const names = columnNames(rows)
-    const settings = Object.entries({ ...insertSettings, insert_deduplication_token: quoteString(token) })
-    const sql = [
-      `INSERT INTO ${quoteName(this.#engine.database)}.${quoteName(table)} (${names.map(quoteName).join(', ')})`,
-      `SETTINGS ${settings.map(([name, value]) => `${name} = ${value}`).join(', ')}`,
-      'FORMAT JSONCompactEachRow',
-    ].join(' ')
     const body = await compactRows(rows, names)
     try {
-      await this.#engine.write((client) => insertBody(client, sql, body))
+      const settings = Object.entries({
+        ...insertSettings,
+        ...(await this.#shardSettings(names, token)),
+        insert_deduplication_token: quoteString(token),
+      })
+      const sql = [
+        `INSERT INTO ${quoteName(this.#engine.database)}.${quoteName(table)} (${names.map(quoteName).join(', ')})`,
+        `SETTINGS ${settings.map(([name, value]) => `${name} = ${value}`).join(', ')}`,
+        'FORMAT JSONCompactEachRow',
+      ].join(' ')
+      await this.#engine.write((client) => execute(client, sql, body))
     } catch (error) {
-      throw writeError(error, `insert into ${table}`)
+      throw writeError(error, this.#engine.name, `insert into ${table}`)
     }
+  }
+
+  /** Rows with ids find their shards by id, the others all go to one; see cluster.ts. */
+  async #shardSettings(names: readonly string[], token: string): Promise<{ readonly insert_shard_id?: number }> {
+    const { cluster } = this.#engine
+    if (cluster === undefined || names.includes('_id')) return {}
+    this.#shards ??= this.#engine
+      .administer((client) => shardsOf(client, this.#engine, cluster))
+      .catch((error: unknown) => {
+        this.#shards = undefined
+        throw error
+      })
+    return { insert_shard_id: shardOf(token, await this.#shards) }
   }
 
   async query(sql: string, params?: Parameters, signal?: AbortSignal): Promise<QueryResult> {
@@ -82,26 +105,28 @@ class ClickHouse implements Analytics {
       return toQueryResult(await this.#engine.read(checked, params, signal))
     } catch (error) {
       signal?.throwIfAborted()
-      throw queryError(error)
+      throw queryError(error, this.#engine.name)
     }
   }
 
   /** Of `upsert` tables the rows that a query sees are counted; the bytes are what the tables take on the disk. */
   async tables(): Promise<readonly { readonly name: string; readonly rows: number; readonly bytes: number }[]> {
-    const database = quoteString(this.#engine.database)
-    const where = `database = ${database} AND engine LIKE '%MergeTree' ORDER BY name`
+    const { database, cluster } = this.#engine
+    const source = cluster === undefined ? 'system.tables' : `cluster(${quoteString(cluster)}, system.tables)`
+    const sql = [
+      'SELECT name, any(engine), sum(total_rows), sum(total_bytes)',
+      `FROM ${source} WHERE database = ${quoteString(database)} AND engine LIKE '%MergeTree' GROUP BY name ORDER BY name`,
+    ].join(' ')
     const stored = await this.#engine
-      .administer((client) =>
-        selectRows(client, `SELECT name, engine, total_rows, total_bytes FROM system.tables WHERE ${where}`),
-      )
+      .administer((client) => selectRows(client, sql))
       .catch((error: unknown) => {
-        throw queryError(error)
+        throw queryError(error, this.#engine.name)
       })
     const tables = []
     for (const [name, engine, rows, bytes] of stored) {
-      const text = String(name)
-      const counted = String(engine).includes('Replacing') ? await this.#count(text) : Number(rows)
-      tables.push({ name: text, rows: counted, bytes: Number(bytes) })
+      const table = frontOf(this.#engine, String(name))
+      const counted = String(engine).includes('Replacing') ? await this.#count(table) : Number(rows)
+      tables.push({ name: table, rows: counted, bytes: Number(bytes) })
     }
     return tables
   }

@@ -69,7 +69,9 @@ export async function openEmbedded(folder: string, limits: QueryLimits): Promise
     )
 
   return {
+    name: 'ClickHouse',
     database,
+    cluster: undefined,
     // An insert that was answered is on the disk, not only with the operating system.
     tableSettings: { fsync_after_insert: 1, fsync_part_directory: 1 },
     administer: (work) => administrators.use((client) => leavingNothing(client, work)),

@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
 import type { Json } from '../../src/core/event.ts'
+import { RefusedRequest } from './errors.ts'
 
 export interface QueryLimits {
   /** Milliseconds that a query may take. */
@@ -21,7 +23,11 @@ export type Parameters = Readonly<Record<string, Json>>
 
 /** ClickHouse as the analytics use it: what differs between the engine in the process and a server, and no more. */
 export interface Engine {
+  /** As messages name it, such as `ClickHouse at https://clickhouse.example:8443`. */
+  readonly name: string
   readonly database: string
+  /** The cluster that tables are made on; undefined for a single server. */
+  readonly cluster: string | undefined
   /** Settings of the tables that are made here, beyond those every table has. */
   readonly tableSettings: Readonly<Record<string, number>>
   /** With all rights: definitions and what they need to know. */
@@ -57,11 +63,37 @@ export async function selectRows(client: ClickHouseClient, sql: string): Promise
   return compactResult(await result.json()).data
 }
 
-/** Runs an INSERT whose rows are the body. */
-export async function insertBody(client: ClickHouseClient, sql: string, body: string): Promise<void> {
-  const values = Readable.from([body], { objectMode: false })
-  const { stream } = await client.exec({ query: sql, values })
-  for await (const _ of stream);
+/**
+ * Runs a statement that answers no rows, such as an INSERT whose rows are `body`, and reads its answer to the end: only then is it
+ * known to be done. Throws `RefusedRequest` for an answer that says no, even after a status that said yes.
+ */
+export async function execute(client: ClickHouseClient, sql: string, body?: string): Promise<void> {
+  const values = body === undefined ? {} : { values: Readable.from([body], { objectMode: false }) }
+  const answer = await client.exec({ query: sql, ignore_error_response: true, ...values })
+  const said = await text(answer.stream)
+  const status = answer.http_status_code ?? 200
+  const refused = status < 200 || status > 299 || answer.response_headers['x-clickhouse-exception-code'] !== undefined
+  if (!refused && !lateException.test(said)) return
+  const seconds = Number(answer.response_headers['retry-after'])
+  throw new RefusedRequest(status, said, seconds > 0 ? Math.min(seconds, longestWaitSeconds) * 1000 : undefined)
+}
+
+const longestWaitSeconds = 60
+
+/** An error that came up when the answer had begun stands in the answer. */
+const lateException = /(^|\n)(__exception__|Code: \d+\. DB::Exception: )/
+
+/** The rows of an answer in the format `JSONCompact`. Throws the error that came in place of the rest. */
+export function parsedResult(answer: string): CompactResult {
+  const at = answer.search(lateException)
+  // In JSON text no line can begin like that.
+  if (at >= 0)
+    throw new RefusedRequest(
+      200,
+      answer.slice(answer.indexOf('Code: ', at)).replace(/\s+__exception__\s*$/, ''),
+      undefined,
+    )
+  return compactResult(JSON.parse(answer))
 }
 
 /** Narrows what a client answered. */

@@ -1,47 +1,18 @@
 import { RejectedRows } from '../../src/core/analytics.ts'
-import { errorMessage, Fatal, InvalidInput, MillraceError, Retryable } from '../../src/core/errors.ts'
+import { errorCode, errorMessage, Fatal, InvalidInput, MillraceError, Retryable } from '../../src/core/errors.ts'
+import { rulings } from './verdicts.ts'
 
-/** ClickHouse's own names of errors that the inserted values caused. */
-const badRows = new Set([
-  'ARGUMENT_OUT_OF_BOUND',
-  'CANNOT_CONVERT_TYPE',
-  'CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN',
-  'DECIMAL_OVERFLOW',
-  'INCORRECT_DATA',
-  'INCORRECT_NUMBER_OF_COLUMNS',
-  'INVALID_JSON_PATH',
-  'SIZES_OF_ARRAYS_DONT_MATCH',
-  'TOO_LARGE_ARRAY_SIZE',
-  'TOO_LARGE_STRING_SIZE',
-  'TYPE_MISMATCH',
-  'UNKNOWN_ELEMENT_OF_ENUM',
-  'UNEXPECTED_DATA_AFTER_PARSED_VALUE',
-  'VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE',
-  'VIOLATED_CONSTRAINT',
-])
-const badRowPattern = /^CANNOT_(PARSE|READ_ARRAY|READ_MAP|READ_ALL_DATA)/
-
-/** Errors that an operator has to resolve before a repeated insert can succeed. */
-const fatal = new Set([
-  'ACCESS_DENIED',
-  'AUTHENTICATION_FAILED',
-  'ILLEGAL_COLUMN',
-  'ILLEGAL_TYPE_OF_ARGUMENT',
-  'NO_SUCH_COLUMN_IN_TABLE',
-  'NOT_IMPLEMENTED',
-  'READONLY',
-  'REQUIRED_PASSWORD',
-  'SUPPORT_IS_DISABLED',
-  'SYNTAX_ERROR',
-  'UNKNOWN_DATABASE',
-  'UNKNOWN_FUNCTION',
-  'UNKNOWN_IDENTIFIER',
-  'UNKNOWN_SETTING',
-  'UNKNOWN_TABLE',
-  'UNKNOWN_TYPE',
-  'UNKNOWN_USER',
-  'WRONG_PASSWORD',
-])
+/** An answer that says no, as it came over HTTP. */
+export class RefusedRequest extends Error {
+  readonly status: number
+  /** Milliseconds that the other side asked to wait. */
+  readonly retryAfterMs: number | undefined
+  constructor(status: number, message: string, retryAfterMs: number | undefined) {
+    super(message)
+    this.status = status
+    this.retryAfterMs = retryAfterMs
+  }
+}
 
 const longestMessage = 500
 
@@ -57,51 +28,45 @@ export interface ServerError {
 export function serverError(error: unknown): ServerError {
   const own = errorMessage(error)
   const wrapped = error instanceof Error && error.cause instanceof Error ? error.cause.message : own
-  const type = wrapped.match(/\(([A-Z][A-Z0-9_]{2,})\)\s*$/)?.[1] ?? property(error, 'type')
-  const line = wrapped.match(/at row (\d+)/)?.[1]
-  return { type, message: shorten(wrapped), row: line === undefined ? undefined : Number(line) - 1 }
+  const said = wrapped.replace(/(\s*\(version [^)]*(\([^)]*\))?\))+\s*$/, '')
+  const type = said.match(/\(([A-Z][A-Z0-9_]{2,})\)[.\s]*$/)?.[1] ?? property(error, 'type')
+  const line = said.match(/at row (\d+)/)?.[1]
+  return { type, message: shorten(said), row: line === undefined ? undefined : Number(line) - 1 }
 }
 
-/** An error of a write, in the class that decides what happens. `what` says what was tried. */
-export function writeError(error: unknown, what: string): MillraceError {
-  if (error instanceof MillraceError) return error
-  const { type, message, row } = serverError(error)
-  const detail = { message: `ClickHouse: ${what}: ${message}`, cause: error }
-  if (type === 'NOT_ENOUGH_SPACE' || /No space left on device/i.test(message)) {
-    return new Retryable({ ...detail, code: 'disk_full', hint: 'free some space on its disk and it goes on' })
-  }
-  if (/Read-only file system|Permission denied/i.test(message)) {
-    return new Retryable({ ...detail, code: 'data_read_only', hint: 'make its folder writable and it goes on' })
-  }
-  if (type === undefined) return new Retryable({ ...detail, code: 'clickhouse_unavailable' })
-  if (badRows.has(type) || badRowPattern.test(type)) {
-    return new RejectedRows({ code: `clickhouse_${type.toLowerCase()}`, message, row, cause: error })
-  }
-  if (fatal.has(type)) return new Fatal({ ...detail, code: `clickhouse_${type.toLowerCase()}` })
-  return new Retryable({ ...detail, code: `clickhouse_${type.toLowerCase()}` })
+/**
+ * An error of a write, in the class that decides what happens. `where` names the server, `what` says what was tried. An
+ * insert whose answer is unknown is worth another try: its token makes a repetition harmless. So is an error that
+ * is not known here, since nothing is lost by that.
+ */
+export function writeError(error: unknown, where: string, what: string): MillraceError {
+  return ruled(error, where, what) ?? unknownError(error, where, what)
 }
 
 /** An error of a definition of a table: what is not a passing state of the server is wrong in the pipeline. */
-export function definitionError(error: unknown, what: string): MillraceError {
-  const mapped = writeError(error, what)
-  if (!(mapped instanceof RejectedRows)) return mapped
-  return new Fatal({ code: mapped.code, message: `ClickHouse: ${what}: ${mapped.message}`, cause: error })
+export function definitionError(error: unknown, where: string, what: string): MillraceError {
+  const mapped = ruled(error, where, what)
+  if (mapped !== undefined && !(mapped instanceof RejectedRows)) return mapped
+  const { type, message } = serverError(error)
+  return new Fatal({ code: codeOf(type), message: `${where}: ${what}: ${message}`, cause: error })
 }
 
 const tooLarge = new Set(['TOO_MANY_ROWS_OR_BYTES', 'MEMORY_LIMIT_EXCEEDED', 'TIMEOUT_EXCEEDED', 'TOO_SLOW'])
 const notAllowed = new Set(['ACCESS_DENIED', 'READONLY'])
+/** What says nothing about the query, but about the server. */
+const notOfQueries = new Set([
+  'ALL_CONNECTION_TRIES_FAILED',
+  'NETWORK_ERROR',
+  'TABLE_IS_BEING_RESTARTED',
+  'TOO_MANY_SIMULTANEOUS_QUERIES',
+])
+const notOfCaller = new Set(['AUTHENTICATION_FAILED', 'REQUIRED_PASSWORD', 'UNKNOWN_USER', 'WRONG_PASSWORD'])
 
 /** An error of a user's query. */
-export function queryError(error: unknown): MillraceError {
+export function queryError(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
   const { type, message } = serverError(error)
-  if (type === undefined) {
-    return new Retryable({
-      code: 'clickhouse_unavailable',
-      message: `ClickHouse cannot be asked: ${message}`,
-      cause: error,
-    })
-  }
+  if (type === undefined || notOfQueries.has(type) || notOfCaller.has(type)) return writeError(error, where, 'query')
   if (notAllowed.has(type)) return new InvalidInput({ code: 'query_not_allowed', message, cause: error })
   if (tooLarge.has(type)) {
     const hint = 'Ask for less: add a LIMIT, a narrower WHERE, or aggregate.'
@@ -111,12 +76,77 @@ export function queryError(error: unknown): MillraceError {
   return new InvalidInput({ code: 'query_failed', message, hint: type, cause: error })
 }
 
+/** Undefined for what ClickHouse says and is not known here. */
+function ruled(error: unknown, where: string, what: string): MillraceError | undefined {
+  if (error instanceof MillraceError) return error
+  const { type, message, row } = serverError(error)
+  const detail = { message: `${where}: ${what}: ${message}`, cause: error }
+  if (type === 'NOT_ENOUGH_SPACE' || /No space left on device/i.test(message)) {
+    return new Retryable({ ...detail, code: 'disk_full', hint: 'free some space on its disk and it goes on' })
+  }
+  if (/Read-only file system|Permission denied/i.test(message)) {
+    return new Retryable({ ...detail, code: 'data_read_only', hint: 'make its folder writable and it goes on' })
+  }
+  if (type === undefined) return unreachable(error, where, what, message)
+  const ruling = rulings.get(type)
+  const code = codeOf(type)
+  const open = ruling === undefined || ruling.verdict === 'blamed'
+  if (ruling?.verdict === 'row' || type.startsWith('CANNOT_PARSE_') || (open && row !== undefined)) {
+    return new RejectedRows({ code, message, row, cause: error })
+  }
+  if (ruling === undefined) return undefined
+  const { verdict, hint, delayMs } = ruling
+  if (verdict === 'final') return new Fatal({ ...detail, code, hint })
+  return new Retryable({ ...detail, code, hint, delayMs })
+}
+
+function unknownError(error: unknown, where: string, what: string): Retryable {
+  const { type, message } = serverError(error)
+  return new Retryable({ code: codeOf(type), message: `${where}: ${what}: ${message}`, cause: error })
+}
+
+/** Nobody is trusted, or nobody can be, until the settings or the certificates are others. */
+const untrusted =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|ERR_TLS_CERT_ALTNAME_INVALID|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|TLSV13_ALERT_CERTIFICATE_REQUIRED|SSL\w*_ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE))|ERR_OSSL_\w+|EPROTO)$/
+
+/** Statuses of a proxy, or of a server that is no ClickHouse, that repeating does not change. */
+const refusals: Readonly<Record<number, string>> = {
+  401: 'what stands before ClickHouse wants another login',
+  403: 'what stands before ClickHouse refuses this client',
+  407: 'a proxy wants a login',
+  413: 'a proxy takes no request of this size: raise its limit, or lower block.bytes',
+}
+
+/** It is not ClickHouse that speaks: the network, TLS, or a proxy. */
+function unreachable(error: unknown, where: string, what: string, message: string): MillraceError {
+  const code = errorCode(error)
+  if (code !== undefined && untrusted.test(code)) {
+    return new Fatal({
+      code: 'clickhouse_tls',
+      message: `${where}: ${what}: no secure connection: ${message}`,
+      hint: 'check the scheme of clickhouse.url, and clickhouse.ca, clickhouse.cert and clickhouse.key',
+      cause: error,
+    })
+  }
+  const status = error instanceof RefusedRequest ? error.status : undefined
+  const said = status === undefined ? message || code : `status ${status} ${message}`.trim()
+  const detail = { message: `${where}: ${what}: ${said}`, cause: error }
+  const hint = status === undefined ? undefined : refusals[status]
+  if (hint !== undefined) return new Fatal({ ...detail, code: 'clickhouse_refused', hint })
+  const delayMs = error instanceof RefusedRequest ? error.retryAfterMs : undefined
+  return new Retryable({ ...detail, code: 'clickhouse_unavailable', delayMs })
+}
+
+function codeOf(type: string | undefined): string {
+  return type === undefined ? 'clickhouse_unavailable' : `clickhouse_${type.toLowerCase()}`
+}
+
 function property(value: unknown, name: 'type'): string | undefined {
   if (typeof value !== 'object' || value === null || !(name in value)) return undefined
   return typeof value[name] === 'string' ? value[name] : undefined
 }
 
-/** One line: without the exception's wrapping, the engine's version and the dump of the row. */
+/** One line: without the exception's wrapping, the engine's version and the dump of the row; of a page its text. */
 function shorten(text: string): string {
   const said = text
     .replace(/^(Code: \d+\. DB::Exception: )+/, '')
@@ -126,6 +156,9 @@ function shorten(text: string): string {
     .replace(/\s*(\([A-Z][A-Z0-9_]{2,}\)[.\s]*)+$/, '')
     .replace(/: \(at row \d+\)[\s\S]*$/, '')
     .replace(/: While executing [\s\S]*$/, '')
+    .replace(/^\s*<(!doctype|html)[\s\S]*$/i, (page) =>
+      page.replace(/<(style|script|title)[\s\S]*?<\/\1>|<[^>]*>/gi, ' '),
+    )
     .replace(/\s+/g, ' ')
     .trim()
   return said.length > longestMessage ? `${said.slice(0, longestMessage)}…` : said
