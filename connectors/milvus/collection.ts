@@ -1,0 +1,242 @@
+import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
+import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import type { Connection } from './connection.ts'
+import { keysExpression, type Predicate, toExpression } from './expression.ts'
+import { Refused } from './failure.ts'
+import { Fields, type FieldType } from './fields.ts'
+import { keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow } from './rows.ts'
+import { column, type Description, fieldProperties, milvusName, readDescription } from './schema.ts'
+
+/** What one request may hold, well below the 64 MB that Milvus takes. */
+const maximumRequestBytes = 16 * 1024 * 1024
+const maximumRequestRows = 4_000
+const maximumRequestDeletes = 1_000
+const maximumMatches = 10_000
+/** Every answer reflects every write that was answered before, whoever wrote. */
+const consistency = 'Strong'
+
+interface Accepted {
+  readonly index: number
+  readonly point: VectorPoint
+  readonly bytes: number
+}
+
+/** One collection of Milvus. Its writes go one after the other; Milvus Lite would mix up concurrent ones. */
+export class MilvusCollection implements Collection {
+  readonly #connection: Connection
+  readonly #name: string
+  readonly #milvusName: string
+  readonly #fingerprint: string
+  readonly #dimension: number
+  readonly #fields = new Fields()
+  #writing: Promise<unknown> = Promise.resolve()
+
+  constructor(connection: Connection, name: string, { fingerprint, dimension, fields }: Description) {
+    this.#connection = connection
+    this.#name = name
+    this.#milvusName = milvusName(name)
+    this.#fingerprint = fingerprint
+    this.#dimension = dimension
+    this.#fields.learn(fields)
+  }
+
+  get spec(): CollectionSpec {
+    return {
+      name: this.#name,
+      fingerprint: this.#fingerprint,
+      dimension: this.#dimension,
+      fields: this.#fields.names,
+    }
+  }
+
+  /** Makes fields known that are new. Their types follow with their first values. */
+  async declare(names: readonly string[]): Promise<void> {
+    const fresh = names.filter((name) => !this.#fields.has(name))
+    if (fresh.length === 0) return
+    await this.#inTurn(async () => {
+      await this.#refresh()
+      const missing = fresh.filter((name) => !this.#fields.has(name)).map((name) => [name, undefined] as const)
+      if (missing.length > 0) await this.#store(missing)
+    })
+  }
+
+  async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
+    if (points.length === 0) return []
+    return this.#inTurn(() => this.#upsert(points))
+  }
+
+  async delete(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    const keys = [...new Set(ids.map(keyOf))]
+    await this.#inTurn(async () => {
+      for (let from = 0; from < keys.length; from += maximumRequestDeletes) {
+        const filter = keysExpression(keys.slice(from, from + maximumRequestDeletes))
+        await this.#connection.call(`deleting from collection "${this.#name}"`, (client) =>
+          client.deleteEntities({ collection_name: this.#milvusName, filter }),
+        )
+      }
+    })
+  }
+
+  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
+    this.#checkQuery(vector, k)
+    const condition = filter === undefined ? undefined : filterCondition(filter)
+    const predicate = condition === undefined || (await this.#predicate(condition))
+    if (predicate === false) return []
+    const { results } = await this.#connection.call(`searching collection "${this.#name}"`, (client) =>
+      client.search({
+        collection_name: this.#milvusName,
+        anns_field: column.vector,
+        data: Array.from(vector),
+        limit: k,
+        output_fields: resultColumns,
+        consistency_level: this.#connection.sdk.ConsistencyLevelEnum[consistency],
+        ...(predicate === true ? {} : { filter: predicate }),
+      }),
+    )
+    return results.map((hit) => toMatch(hit)).filter(({ score }) => score >= minScore)
+  }
+
+  async count(): Promise<number> {
+    const { data } = await this.#connection.call(`counting collection "${this.#name}"`, (client) =>
+      client.query({
+        collection_name: this.#milvusName,
+        output_fields: ['count(*)'],
+        consistency_level: this.#connection.sdk.ConsistencyLevelEnum[consistency],
+      }),
+    )
+    return Number(data[0]?.['count(*)'] ?? 0)
+  }
+
+  /** Waits for the writes in flight. */
+  async drained(): Promise<void> {
+    await this.#writing.catch(() => undefined)
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#writing.then(work, work)
+    this.#writing = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
+    const rejections: Rejection[] = []
+    const settled = new Map<string, FieldType>()
+    const accepted = new Map<string, Accepted>()
+    if (points.some((point) => this.#isNews(point))) await this.#refresh()
+    for (const [index, point] of points.entries()) {
+      const vectorIssue = vectorProblem(point.vector, this.#dimension)
+      const { bytes, problem } = measureFields(point)
+      const rejection =
+        (vectorIssue === undefined ? undefined : { code: 'bad_vector', message: vectorIssue }) ??
+        this.#fields.check(point.fields, settled) ??
+        (problem === undefined ? undefined : { code: 'too_large', message: problem })
+      if (rejection !== undefined) rejections.push({ index, ...rejection })
+      // Of one id several times the last counts: Milvus would store each.
+      else accepted.set(point.id, { index, point, bytes: rowBytes(point, bytes) })
+    }
+    if (settled.size > 0) await this.#store(settled)
+    for (const part of requests([...accepted.values()])) rejections.push(...(await this.#write(part)))
+    return rejections.sort((left, right) => left.index - right.index)
+  }
+
+  /** Whether a point has a field, or the first value of one, that another process may have made known. */
+  #isNews({ fields }: VectorPoint): boolean {
+    return Object.entries(fields).some(([name, value]) => value !== null && this.#fields.type(name) === undefined)
+  }
+
+  /** Writes points as one request. Where Milvus refuses it, the halves are tried, down to the point that is to blame. */
+  async #write(part: readonly Accepted[]): Promise<Rejection[]> {
+    // The SDK writes each request as JSON for a log that nobody reads; this keeps a megabyte of numbers out of it.
+    const request = {
+      collection_name: this.#milvusName,
+      fields_data: part.map(({ point }) => toRow(point)),
+      toJSON: () => this.#milvusName,
+    }
+    try {
+      await this.#connection.call(`writing to collection "${this.#name}"`, (client) => client.upsert(request))
+      return []
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      const [first] = part
+      if (part.length === 1 && first !== undefined) {
+        return [{ index: first.index, code: 'refused', message: error.message }]
+      }
+      const middle = Math.ceil(part.length / 2)
+      return [...(await this.#write(part.slice(0, middle))), ...(await this.#write(part.slice(middle)))]
+    }
+  }
+
+  async #predicate(condition: Condition): Promise<Predicate> {
+    const named = [...conditionFields(condition)]
+    if (named.some((name) => this.#fields.type(name) === undefined)) await this.#refresh()
+    assertKnownFields(condition, this.#name, this.#fields.names)
+    return toExpression(condition, this.#fields)
+  }
+
+  /** Stores fields, or the types of fields, with the collection. */
+  async #store(types: Iterable<readonly [string, FieldType | undefined]>): Promise<void> {
+    const all = [...types]
+    await this.#connection.call(`adding fields to collection "${this.#name}"`, (client) =>
+      client.alterCollectionProperties({ collection_name: this.#milvusName, properties: fieldProperties(all) }),
+    )
+    this.#fields.learn(all)
+  }
+
+  /** Learns which fields other processes have added, and what types they have. */
+  async #refresh(): Promise<void> {
+    const described = await this.#connection.call(`reading collection "${this.#name}"`, (client) =>
+      client.describeCollection({ collection_name: this.#milvusName }),
+    )
+    this.#fields.learn(readDescription(described)?.fields ?? [])
+  }
+
+  #checkQuery(vector: Float32Array, k: number): void {
+    const problem = vectorProblem(vector, this.#dimension)
+    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
+    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
+    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
+  }
+}
+
+/** Vectors of two models never mix. */
+export function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, where: string): void {
+  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
+  throw new Fatal({
+    code: 'fingerprint_mismatch',
+    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
+    hint: `Name another collection, go back to the model it was made with, or drop the collection "${milvusName(stored.name)}" in Milvus at ${where} and replay the pipeline.`,
+  })
+}
+
+function describe({ fingerprint, dimension }: CollectionSpec): string {
+  return `fingerprint ${fingerprint}, dimension ${dimension}`
+}
+
+/** Cuts what is written into requests that Milvus takes. */
+function requests(accepted: readonly Accepted[]): Accepted[][] {
+  const parts: Accepted[][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const each of accepted) {
+    const part = parts.at(-1)
+    if (part === undefined || bytes + each.bytes > maximumRequestBytes || part.length >= maximumRequestRows) {
+      parts.push([each])
+      bytes = each.bytes
+    } else {
+      part.push(each)
+      bytes += each.bytes
+    }
+  }
+  return parts
+}
+
+/** Why a vector has no cosine with others of this dimension, or undefined. */
+function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
+  if (vector.length !== dimension)
+    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
+  let squares = 0
+  for (const number of vector) squares += number * number
+  if (squares > 0 && Number.isFinite(squares)) return undefined
+  return 'The vector is zero or not finite, so it points nowhere.'
+}

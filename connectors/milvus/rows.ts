@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import type { FieldValue } from '../../src/core/filter.ts'
+import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
+import { fieldKey, fieldName } from './fields.ts'
+import { column, maximumFieldsBytes, maximumKeyBytes, maximumTextBytes } from './schema.ts'
+
+const hashPrefix = 'sha256:'
+
+/** The columns of a search's answer: everything but the vector. */
+export const resultColumns: string[] = [
+  column.key,
+  column.longId,
+  column.fields,
+  column.timestamp,
+  column.topic,
+  column.partition,
+  column.offset,
+]
+
+export type Row = Record<string, string | number | Float32Array | Record<string, FieldValue>>
+
+/** The primary key of an event: its id, or the hash of one that is too long (or looks like such a hash). */
+export function keyOf(id: string): string {
+  if (!id.startsWith(hashPrefix) && id !== '' && Buffer.byteLength(id) <= maximumKeyBytes) return id
+  return hashPrefix + createHash('sha256').update(id).digest('hex')
+}
+
+export function toRow({ id, vector, fields, timestamp, position }: VectorPoint): Row {
+  const key = keyOf(id)
+  const present = Object.entries(fields).filter(([, value]) => value !== null)
+  return {
+    [column.key]: key,
+    [column.vector]: vector,
+    [column.fields]: Object.fromEntries(present.map(([name, value]) => [fieldKey(name), wellFormed(value)])),
+    [column.timestamp]: Math.round(timestamp),
+    [column.topic]: position.topic,
+    [column.partition]: position.partition,
+    [column.offset]: position.offset,
+    [column.longId]: key === id ? '' : id,
+  }
+}
+
+/** Half of a surrogate pair is no text in UTF-8. */
+function wellFormed(value: FieldValue): FieldValue {
+  return typeof value === 'string' && /\p{Surrogate}/u.test(value) ? Buffer.from(value).toString() : value
+}
+
+/** Bytes of a row on the wire, about. */
+export function rowBytes({ id, vector, position }: VectorPoint, fieldsBytes: number): number {
+  return vector.byteLength + fieldsBytes + 2 * id.length + position.topic.length + 32
+}
+
+/** Why Milvus could not hold what is beside the vector, or undefined; and how many bytes the fields take. */
+export function measureFields({ id, fields }: VectorPoint): { readonly bytes: number; readonly problem?: string } {
+  const bytes = Buffer.byteLength(JSON.stringify(fields)) + 80
+  if (bytes > maximumFieldsBytes) {
+    return { bytes, problem: `The fields take ${bytes} bytes as JSON; Milvus stores ${maximumFieldsBytes}.` }
+  }
+  if (Buffer.byteLength(id) > maximumTextBytes) {
+    return { bytes, problem: `The id is longer than ${maximumTextBytes} bytes, which is what Milvus stores.` }
+  }
+  return { bytes }
+}
+
+/** One hit of a search. Milvus answers 64-bit integers as texts. */
+export function toMatch(hit: Readonly<Record<string, unknown>>): Match {
+  const key = String(hit[column.key])
+  const longId = String(hit[column.longId] ?? '')
+  return {
+    id: key.startsWith(hashPrefix) ? longId : key,
+    score: Math.max(-1, Math.min(1, Number(hit.score))),
+    fields: readFields(hit[column.fields]),
+    timestamp: Number(hit[column.timestamp]),
+    position: {
+      topic: String(hit[column.topic]),
+      partition: Number(hit[column.partition]),
+      offset: Number(hit[column.offset]),
+    },
+  }
+}
+
+function readFields(value: unknown): Record<string, FieldValue> {
+  if (typeof value !== 'object' || value === null) return {}
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, field]) => (isFieldValue(field) ? [[fieldName(key), field]] : [])),
+  )
+}
+
+function isFieldValue(value: unknown): value is FieldValue {
+  return value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+}
