@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Fatal, InvalidInput } from '../../src/core/errors.ts'
+import { Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
 import type { ChannelHead, LiveEvent, LiveLog, StoredLiveEvent } from '../../src/core/live-log.ts'
 import type { Argument, Connection } from './connection.ts'
 import { header, storedEvents, vectorBytes } from './live-events.ts'
@@ -102,7 +102,7 @@ export class RedisLiveLog implements LiveLog {
           next = last.offset + 1
           yield events
         } catch (error) {
-          if (error instanceof Fatal) throw error
+          if (!(error instanceof Retryable)) throw error
           await sleep(retryMs, undefined, { signal: stop, ref: false }).catch(() => undefined)
         } finally {
           wake.cancel()
