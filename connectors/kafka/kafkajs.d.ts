@@ -45,6 +45,8 @@ declare module 'kafkajs/src/cluster/index.js' {
     readonly connectionPoolBuilder: ConnectionPoolBuilder
     readonly brokerPool: {
       readonly metadata: Metadata | null
+      /** By node id. */
+      readonly brokers: Readonly<Record<string, Broker>>
       createBroker(options: object): Broker
       /** Answers `null` when the callback failed on every broker: its errors are swallowed. */
       withBroker<T>(callback: (found: { nodeId: string; broker: Broker }) => Promise<T>): Promise<T | null>
@@ -293,7 +295,7 @@ declare module 'kafkajs/src/network/connectionPool.js' {
       readonly apiKey: number
       readonly apiVersion: number
       readonly apiName: string
-      encode(): Promise<Encoder>
+      encode(): Promise<Pick<Encoder, 'buf' | 'buffer'>>
     }
     readonly response: {
       decode(payload: Buffer): Promise<object>
@@ -364,35 +366,9 @@ declare module 'kafkajs/src/protocol/requests/metadata/index.js' {
 
 declare module 'kafkajs/src/protocol/encoder.js' {
   export default class Encoder {
+    /** What `buffer` is the written part of. */
+    readonly buf: Buffer
     readonly buffer: Buffer
-    size(): number
-    writeInt8(value: number): this
-    writeInt16(value: number): this
-    writeInt32(value: number): this
-    writeInt64(value: number | string): this
-    writeString(value: string | null): this
-    writeBytes(value: Buffer | null): this
-    writeBuffer(value: Buffer): this
-    writeEncoder(value: Encoder): this
-    writeArray(values: readonly (Encoder | number | string)[]): this
-    writeNullableArray(values: readonly (Encoder | number | string)[]): this
-    writeBoolean(value: boolean): this
-  }
-}
-
-declare module 'kafkajs/src/protocol/decoder.js' {
-  export default class Decoder {
-    constructor(buffer: Buffer)
-    offset: number
-    readInt8(): number
-    readInt16(): number
-    readInt32(): number
-    /** A Long: convert it with `toString`. */
-    readInt64(): { toString(): string }
-    readString(): string | null
-    readBytes(): Buffer | null
-    readArray<T>(read: (decoder: Decoder) => T): T[]
-    readBoolean(): boolean
   }
 }
 

@@ -1,0 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+const firstMs = 50
+const longestMs = 2000
+
+/** Waits longer with each failure, with jitter; until the signal fires at most. */
+export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
+  const ceiling = Math.min(longestMs, firstMs * 2 ** failures)
+  await pause(ceiling * (0.5 + Math.random() / 2), signal)
+}
+
+/** Resolves when the time is over or the signal fires. */
+export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await delay(milliseconds, undefined, { signal }).catch(() => undefined)
+}

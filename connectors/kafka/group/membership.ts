@@ -1,0 +1,371 @@
+import type Broker from 'kafkajs/src/broker/index.js'
+import { Fatal, type MillraceError } from '../../../src/core/errors.ts'
+import type { TopicPartition } from '../../../src/core/event.ts'
+import type { Cluster } from '../cluster.ts'
+import { explain, isConnectionLost, isCoordinatorMoved, kafkaErrorType } from '../errors.ts'
+import { backOff, pause } from './backoff.ts'
+import { Bell } from './bell.ts'
+import { Coordinator } from './connections.ts'
+import { now, Ownership } from './ownership.ts'
+import { type Candidate, planRound } from './planning.ts'
+import {
+  decodeAssignment,
+  decodeSubscription,
+  encodeAssignment,
+  encodeSubscription,
+  type Subscription,
+} from './subscription.ts'
+import type { TopicWatch } from './topic-watch.ts'
+
+const protocol = { type: 'consumer', name: 'millrace-cooperative' } as const
+const heartbeatMs = 1000
+const joinGroupKey = 11
+
+export interface MembershipOptions {
+  readonly group: string
+  readonly sessionTimeout: number
+  /** For joining and syncing, whose answers may take long. */
+  readonly rounds: Cluster
+  /** For heartbeats and leaving, which must not wait for those. */
+  readonly pulse: Cluster
+  readonly watch: TopicWatch
+  /** What to tell the group, taken at the start of each round. */
+  readonly subscription: () => Subscription
+  /** The end of a round. */
+  readonly assigned: (partitions: readonly TopicPartition[], generation: number) => void
+  /** Nothing is owned any more, as of now. */
+  readonly lost: () => void
+  /** Nothing can help: the member has ended. */
+  readonly failed: (error: MillraceError) => void
+  readonly warn: (message: string) => void
+}
+
+export interface Identity {
+  readonly memberId: string
+  readonly generation: number
+}
+
+/** What an error of a group request says, by the broker's name of it. */
+export type Verdict = 'rejoin' | 'unknown member' | 'look up' | 'fail' | 'retry'
+
+export function verdictOf(error: unknown): Verdict {
+  if (isConnectionLost(error) || isCoordinatorMoved(error)) return 'look up'
+  switch (kafkaErrorType(error)) {
+    case 'REBALANCE_IN_PROGRESS':
+    case 'ILLEGAL_GENERATION':
+      return 'rejoin'
+    case 'UNKNOWN_MEMBER_ID':
+    case 'FENCED_INSTANCE_ID':
+      return 'unknown member'
+    case 'INCONSISTENT_GROUP_PROTOCOL':
+    case 'INVALID_GROUP_ID':
+    case 'INVALID_SESSION_TIMEOUT':
+    case 'GROUP_MAX_SIZE_REACHED':
+      return 'fail'
+    default:
+      return explain(error, '') instanceof Fatal ? 'fail' : 'retry'
+  }
+}
+
+/**
+ * Keeps one member in its group:
+ *
+ *     joining ──▶ syncing ──▶ stable ──▶ joining …       any ──▶ left
+ *
+ * A round (joining, syncing) begins whenever someone comes or goes or asks for it. What this member holds is not touched
+ * by that: only `assigned` says what is gone, and `lost` that everything is. Heartbeats go on through all of it, on a
+ * connection of their own.
+ */
+export class Membership {
+  readonly ownership: Ownership
+  readonly #options: MembershipOptions
+  readonly #rounds: Coordinator
+  readonly #pulse: Coordinator
+  /** How long the coordinator waits for members to join a round. Those that are gone it drops sooner. */
+  readonly #rebalanceTimeout: number
+  readonly #end = new AbortController()
+  #memberId = ''
+  #generation = -1
+  #phase: 'joining' | 'syncing' | 'stable' | 'left' = 'joining'
+  /** When the last heartbeat was sent that found no round under way. */
+  #undisturbed = Number.NEGATIVE_INFINITY
+  #rejoin = false
+  #running: Promise<unknown> | undefined
+  /** Rings when the phase or the identity has changed, or a round was asked for. */
+  readonly #changed = new Bell()
+
+  constructor(options: MembershipOptions) {
+    this.#options = options
+    this.ownership = new Ownership(options.sessionTimeout)
+    this.#rebalanceTimeout = 3 * options.sessionTimeout
+    this.#rounds = new Coordinator(options.rounds, options.group)
+    this.#pulse = new Coordinator(options.pulse, options.group)
+  }
+
+  /** As whom to commit; `undefined` while this member is in no group. */
+  get identity(): Identity | undefined {
+    return this.#memberId === '' || this.#generation < 0
+      ? undefined
+      : { memberId: this.#memberId, generation: this.#generation }
+  }
+
+  get stable(): boolean {
+    return this.#phase === 'stable'
+  }
+
+  start(): void {
+    this.#running ??= Promise.all([this.#run(), this.#beat()])
+  }
+
+  /** Begins a round as soon as none is under way. */
+  rejoin(): void {
+    this.#rejoin = true
+    this.#changed.ring()
+  }
+
+  /** Resolves when a round has ended or this member has got another identity, after `longestMs` at most. */
+  async settled({ generation, memberId }: Identity, longestMs: number): Promise<void> {
+    const end = performance.now() + longestMs
+    const same = () => this.#generation === generation && this.#memberId === memberId && this.#phase !== 'left'
+    while (same() && performance.now() < end) await this.#changed.next([], end - performance.now())
+    while (this.#phase === 'syncing' && performance.now() < end) await this.#changed.next([], end - performance.now())
+  }
+
+  /** The coordinator has told someone else of this process that it does not know this member. */
+  unknown(memberId: string): void {
+    if (memberId !== this.#memberId) return
+    this.#lose({ forgotten: true })
+    this.rejoin()
+  }
+
+  /** Leaves the group. The others need not wait for the session to run out. Never throws. */
+  async leave(): Promise<void> {
+    if (this.#phase === 'left') return
+    this.#phase = 'left'
+    this.#end.abort()
+    this.#changed.ring()
+    const memberId = this.#memberId
+    this.ownership.end()
+    if (memberId !== '') {
+      try {
+        const broker = await this.#pulse.broker()
+        await broker.leaveGroup({ groupId: this.#options.group, memberId })
+      } catch {
+        // The session runs out by itself.
+      }
+    }
+  }
+
+  /** Resolves when nothing is under way any more; to be awaited once the connections are closed. */
+  async ended(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#end
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        await this.#round()
+        failures = 0
+        await this.#untilRejoin()
+      } catch (error) {
+        if (signal.aborted) return
+        await this.#recover(error, failures++)
+      }
+    }
+  }
+
+  async #recover(error: unknown, failures: number): Promise<void> {
+    const { group, failed, warn } = this.#options
+    const verdict = verdictOf(error)
+    if (verdict === 'fail') {
+      this.#phase = 'left'
+      this.#end.abort()
+      this.#lose({ forgotten: true })
+      failed(finalError(error, group))
+      return
+    }
+    if (verdict === 'unknown member') this.#lose({ forgotten: true })
+    if (verdict === 'look up') await this.#rounds.drop()
+    if (failures === 5)
+      warn(`group "${group}" cannot be joined, and is tried again: ${explain(error, 'joining').message}`)
+    await backOff(failures, this.#end.signal)
+  }
+
+  async #round(): Promise<void> {
+    const { group, subscription, assigned } = this.#options
+    this.#enter('joining')
+    this.#rejoin = false
+    const broker = await this.#rounds.broker()
+    const metadata = encodeSubscription(subscription())
+    const joined = await this.#join(broker, metadata)
+    this.#end.signal.throwIfAborted()
+    this.#memberId = joined.memberId
+    this.#generation = joined.generationId
+    this.#enter('syncing')
+    const leads = joined.leaderId === joined.memberId
+    const groupAssignment = leads ? await this.#plan(joined.members) : []
+    if (!leads) this.#options.watch.rest()
+    const sent = now()
+    const { memberAssignment } = await broker.syncGroup({
+      groupId: group,
+      generationId: joined.generationId,
+      memberId: joined.memberId,
+      groupAssignment,
+    })
+    this.#end.signal.throwIfAborted()
+    this.ownership.confirm(sent)
+    this.#undisturbed = Math.max(this.#undisturbed, sent.steady)
+    this.#enter('stable')
+    assigned(decodeAssignment(memberAssignment), joined.generationId)
+  }
+
+  /** The first time, the coordinator answers an id to join with. It is kept, so that leaving works from then on. */
+  async #join(broker: Broker, metadata: Buffer) {
+    const { default: joinGroup } = await import('kafkajs/src/protocol/requests/joinGroup/index.js')
+    const newest = Math.max(...joinGroup.versions.map(Number))
+    const version = Math.min(newest, broker.versions?.[joinGroupKey]?.maxVersion ?? newest)
+    for (;;) {
+      const request = joinGroup.protocol({ version })({
+        groupId: this.#options.group,
+        sessionTimeout: this.#options.sessionTimeout,
+        rebalanceTimeout: this.#rebalanceTimeout,
+        memberId: this.#memberId,
+        protocolType: protocol.type,
+        groupProtocols: [{ name: protocol.name, metadata }],
+      })
+      try {
+        return await broker.connectionPool.send(request)
+      } catch (error) {
+        const given = requiredMemberId(error)
+        if (given === undefined || this.#end.signal.aborted) throw error
+        this.#memberId = given
+      }
+    }
+  }
+
+  async #plan(members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[]) {
+    const candidates: Candidate[] = members.map(({ memberId, memberMetadata }) => {
+      const { topics, owned, generation } = decodeSubscription(memberMetadata) ?? {
+        topics: [],
+        owned: [],
+        generation: -1,
+      }
+      return { id: memberId, topics, owned, generation }
+    })
+    const partitions = await this.#options.watch.lead(candidates, () => this.rejoin())
+    return [...planRound(candidates, partitions)].map(([memberId, given]) => ({
+      memberId,
+      memberAssignment: encodeAssignment(given),
+    }))
+  }
+
+  async #untilRejoin(): Promise<void> {
+    while (!this.#rejoin && !this.#end.signal.aborted) await this.#changed.next([this.#end.signal])
+  }
+
+  /** Heartbeats, from the first round on until the member has left. */
+  async #beat(): Promise<void> {
+    const { signal } = this.#end
+    const every = Math.min(heartbeatMs, this.#options.sessionTimeout / 6)
+    while (!signal.aborted) {
+      await pause(every, signal)
+      if (signal.aborted) return
+      if (this.identity === undefined) continue
+      await this.#heartbeat(this.identity, every)
+      if (!signal.aborted && this.#generation >= 0 && !this.ownership.holds) {
+        this.#lose({ forgotten: false })
+        this.rejoin()
+      }
+    }
+  }
+
+  async #heartbeat(identity: Identity, patience: number): Promise<void> {
+    const sent = now()
+    try {
+      const broker = await this.#pulse.broker()
+      const beat = broker.heartbeat({
+        groupId: this.#options.group,
+        groupGenerationId: identity.generation,
+        memberId: identity.memberId,
+      })
+      await within(beat, Math.max(3 * patience, 1000))
+      if (identity.memberId !== this.#memberId) return
+      this.ownership.confirm(sent)
+      this.#undisturbed = sent.steady
+    } catch (error) {
+      if (identity.memberId === this.#memberId && !this.#end.signal.aborted)
+        await this.#heartbeatFailed(error, identity, sent)
+    }
+  }
+
+  async #heartbeatFailed(error: unknown, identity: Identity, sent: ReturnType<typeof now>): Promise<void> {
+    const verdict = verdictOf(error)
+    if (verdict === 'unknown member') {
+      // Before the first round is over the coordinator may not know this member yet.
+      if (this.#phase === 'stable') this.unknown(identity.memberId)
+    } else if (verdict === 'rejoin') {
+      if (kafkaErrorType(error) === 'REBALANCE_IN_PROGRESS') this.#confirmInRound(sent)
+      const current = identity.generation === this.#generation && this.#phase === 'stable'
+      if (current) this.rejoin()
+    } else if (verdict === 'look up') await this.#pulse.drop()
+  }
+
+  /** In a round a member is in the group only until the others stop waiting for it to join, which is counted from its begin. */
+  #confirmInRound(sent: ReturnType<typeof now>): void {
+    const roundMayEnd = this.#undisturbed + this.#rebalanceTimeout
+    if (sent.steady + this.#options.sessionTimeout <= roundMayEnd) this.ownership.confirm(sent)
+  }
+
+  #lose({ forgotten }: { readonly forgotten: boolean }): void {
+    this.ownership.end()
+    this.#generation = -1
+    if (forgotten) this.#memberId = ''
+    this.#options.lost()
+    this.#changed.ring()
+  }
+
+  #enter(phase: 'joining' | 'syncing' | 'stable'): void {
+    if (this.#phase !== 'left') this.#phase = phase
+    this.#changed.ring()
+  }
+}
+
+function requiredMemberId(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error.name !== 'KafkaJSMemberIdRequired' || !('memberId' in error)) return undefined
+  return typeof error.memberId === 'string' ? error.memberId : undefined
+}
+
+async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = Object.assign(new Error('no answer in time'), { name: 'KafkaJSRequestTimeoutError' })
+    timer = setTimeout(() => reject(error), milliseconds)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function finalError(error: unknown, group: string): MillraceError {
+  const type = kafkaErrorType(error)
+  if (type === 'INCONSISTENT_GROUP_PROTOCOL')
+    return new Fatal({
+      code: 'group_in_use',
+      message: `the consumer group "${group}" is used by another program, which shares out its partitions in another way`,
+      hint: 'give the source of the pipeline a group of its own, or stop the other program',
+      cause: error,
+    })
+  if (type === 'INVALID_SESSION_TIMEOUT')
+    return new Fatal({
+      code: 'bad_session_timeout',
+      message: `the brokers do not allow the session timeout of group "${group}"`,
+      hint: 'set kafka.sessionTimeout between group.min.session.timeout.ms and group.max.session.timeout.ms of the brokers',
+      cause: error,
+    })
+  const explained = explain(error, `joining the group "${group}"`)
+  if (explained instanceof Fatal) return explained
+  return new Fatal({ code: 'group_refused', message: explained.message, cause: error })
+}
