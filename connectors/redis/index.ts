@@ -1,28 +1,40 @@
 import type { LiveLog } from '../../src/core/live-log.ts'
 import type { StateStore } from '../../src/core/state.ts'
+import type { VectorCache } from '../../src/core/vector-cache.ts'
 import { Connection, type RedisSettings } from './connection.ts'
 import { type LiveLogOptions, RedisLiveLog } from './live-log.ts'
 import { createStateStore } from './state-store.ts'
+import { RedisVectorCache, type VectorCacheOptions } from './vector-cache.ts'
 
 export type { RedisSettings } from './connection.ts'
 export type { LiveLogOptions } from './live-log.ts'
+export type { VectorCacheOptions } from './vector-cache.ts'
 
 /** What Redis does for Millrace, through one set of connections. Closing a part leaves the connections to the others. */
 export interface RedisServices {
   readonly live: LiveLog
   readonly state: StateStore
+  readonly vectors: VectorCache
   close(): Promise<void>
 }
 
+export interface RedisOptions {
+  readonly live?: LiveLogOptions
+  readonly vectors?: VectorCacheOptions
+}
+
 /** Nothing is connected before it is needed, so a server that is down is met by the first use, as `Retryable`. */
-export function openRedis(settings: RedisSettings, options: { readonly live?: LiveLogOptions } = {}): RedisServices {
+export function openRedis(settings: RedisSettings, options: RedisOptions = {}): RedisServices {
   const connection = new Connection(settings)
+  const vectors = new RedisVectorCache(connection, options.vectors)
   const live = new RedisLiveLog(connection, options.live)
   return {
     live,
     state: createStateStore(connection),
+    vectors,
     async close() {
       await live.close()
+      await vectors.close()
       await connection.close()
     },
   }

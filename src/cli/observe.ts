@@ -8,7 +8,7 @@ export function createObserver(
   pipelines: PipelineControl,
   embedderStats: () => Promise<EmbedderStats | undefined>,
 ): () => Promise<void> {
-  let before = { computed: 0, tokens: 0, truncated: 0, memoryHits: 0, diskHits: 0 }
+  let before = { computed: 0, tokens: 0, truncated: 0, memoryHits: 0, diskHits: 0, sharedHits: 0 }
   return async () => {
     const statuses = await pipelines.list()
     // Nothing is awaited in between, so that no scrape finds them empty.
@@ -25,6 +25,7 @@ export function createObserver(
     metrics.embedderTexts.inc({ origin: 'model' }, stats.computed - before.computed)
     metrics.embedderTexts.inc({ origin: 'memory' }, stats.memoryHits - before.memoryHits)
     metrics.embedderTexts.inc({ origin: 'disk' }, stats.diskHits - before.diskHits)
+    metrics.embedderTexts.inc({ origin: 'shared' }, stats.sharedHits - before.sharedHits)
     metrics.embedderTokens.inc(stats.tokens - before.tokens)
     metrics.embedderTruncated.inc(stats.truncated - before.truncated)
     metrics.embedderQueue.set(stats.queueDepth)

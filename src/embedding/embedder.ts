@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Embedder, EmbedOptions } from '../core/embedder.ts'
 import { type Fatal, MillraceError } from '../core/errors.ts'
+import type { VectorCache } from '../core/vector-cache.ts'
 import { CountWork } from './count-work.ts'
 import { DiskCache } from './disk-cache.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -20,6 +21,8 @@ export interface EmbedderOptions {
   readonly workers?: number | 'auto' | undefined
   /** Where vectors are kept across restarts, and how many bytes of them. Left out: in memory only. */
   readonly disk?: { readonly folder: string; readonly maxBytes?: number | undefined } | undefined
+  /** Vectors that several processes share, in place of the disk. It is closed with the embedder. */
+  readonly shared?: VectorCache | undefined
   /** Bytes of vectors kept in memory; 0 keeps none. */
   readonly memoryBytes?: number | undefined
   readonly bounds?: QueueBounds | undefined
@@ -38,6 +41,7 @@ export interface EmbedderStats {
   /** Vectors that were already there. */
   readonly memoryHits: number
   readonly diskHits: number
+  readonly sharedHits: number
   /** Texts that were already on their way for someone else. */
   readonly joined: number
   /** Texts that wait or run now. */
@@ -76,6 +80,10 @@ export async function createEmbedder(options: EmbedderOptions): Promise<LocalEmb
   return new WorkerEmbedder(model, disk, options)
 }
 
+/** Vectors by key that the shared cache had. */
+type Found = ReadonlyMap<string, Float32Array>
+const noneFound: Found = new Map()
+
 class WorkerEmbedder implements LocalEmbedder {
   readonly model: string
   readonly fingerprint: string
@@ -83,12 +91,14 @@ class WorkerEmbedder implements LocalEmbedder {
   readonly maxTokens: number
   readonly #memory: MemoryCache
   readonly #disk: DiskCache | undefined
+  readonly #shared: VectorCache | undefined
   readonly #texts: TextWork
   readonly #counts: CountWork
   readonly #dispatcher: Dispatcher
   readonly #end = new AbortController()
   #memoryHits = 0
   #diskHits = 0
+  #sharedHits = 0
   #joined = 0
 
   constructor(model: Model, disk: DiskCache | undefined, options: EmbedderOptions) {
@@ -98,6 +108,7 @@ class WorkerEmbedder implements LocalEmbedder {
     this.maxTokens = model.maxTokens
     this.#memory = new MemoryCache(options.memoryBytes ?? defaultMemoryBytes, model.dimension)
     this.#disk = disk
+    this.#shared = options.shared
     const bounds = options.bounds ?? defaultBounds
     this.#texts = new TextWork(model, bounds, {
       vector: (entry, vector) => this.#keep(entry, vector),
@@ -137,6 +148,7 @@ class WorkerEmbedder implements LocalEmbedder {
       ...this.#texts.totals,
       memoryHits: this.#memoryHits,
       diskHits: this.#diskHits,
+      sharedHits: this.#sharedHits,
       joined: this.#joined,
       queueDepth: this.#texts.depth,
       callersWaiting: this.#texts.callersWaiting,
@@ -149,14 +161,17 @@ class WorkerEmbedder implements LocalEmbedder {
     this.#fail(new MillraceError({ code: 'embedder_closed', message: 'the embedder has been closed.' }))
     await this.#dispatcher.close()
     await this.#disk?.close()
+    await this.#shared?.close()
   }
 
   async #enterAll(texts: readonly string[], priority: Priority, request: EmbedRequest): Promise<void> {
+    let found = noneFound
     for (let index = 0; index < texts.length && !request.over.aborted; index++) {
+      if (index % textsPerTurn === 0) found = await this.#fetch(texts.slice(index, index + textsPerTurn))
       if (index % textsPerTurn === textsPerTurn - 1) await nextTurn()
       const text = (texts[index] ?? '').slice(0, longestText)
       const key = this.#key(text)
-      if (this.#answer(text, key, priority, request, index)) continue
+      if (this.#answer(text, key, found, priority, request, index)) continue
       if (!this.#texts.tryEnter(text, priority)) {
         this.#dispatcher.wake()
         const entered = await this.#texts.enter(text, priority, request.over).then(
@@ -165,7 +180,7 @@ class WorkerEmbedder implements LocalEmbedder {
         )
         if (!entered) return
         // While this call waited, the same text may have come in from elsewhere.
-        if (this.#answer(text, key, priority, request, index)) {
+        if (this.#answer(text, key, found, priority, request, index)) {
           this.#texts.leave(text, priority)
           continue
         }
@@ -176,8 +191,8 @@ class WorkerEmbedder implements LocalEmbedder {
   }
 
   /** Answers from the caches or joins a text that is on its way. */
-  #answer(text: string, key: string, priority: Priority, request: EmbedRequest, index: number): boolean {
-    const vector = this.#cached(key)
+  #answer(text: string, key: string, found: Found, priority: Priority, request: EmbedRequest, index: number): boolean {
+    const vector = this.#cached(key, found)
     if (vector !== undefined) {
       request.settle(index, vector)
       return true
@@ -187,22 +202,44 @@ class WorkerEmbedder implements LocalEmbedder {
     return joined
   }
 
-  #cached(key: string): Float32Array | undefined {
+  /** What others have computed of these texts; asked for as a whole, for one question takes as long as a hundred. */
+  async #fetch(texts: readonly string[]): Promise<Found> {
+    if (this.#shared === undefined) return noneFound
+    const keys = texts.map((text) => this.#key(text.slice(0, longestText)))
+    const missing = [...new Set(keys)].filter((key) => this.#memory.get(key) === undefined)
+    if (missing.length === 0) return noneFound
+    const vectors = await this.#shared.get(missing)
+    const found = new Map<string, Float32Array>()
+    for (const [index, key] of missing.entries()) {
+      const vector = vectors[index]
+      if (vector?.length === this.dimension) found.set(key, vector)
+    }
+    return found
+  }
+
+  #cached(key: string, found: Found): Float32Array | undefined {
     const inMemory = this.#memory.get(key)
     if (inMemory !== undefined) {
       this.#memoryHits++
       return inMemory
     }
     const onDisk = this.#disk?.get(key)
-    if (onDisk === undefined) return undefined
-    this.#diskHits++
-    this.#memory.set(key, onDisk)
-    return onDisk
+    if (onDisk !== undefined) {
+      this.#diskHits++
+      this.#memory.set(key, onDisk)
+      return onDisk
+    }
+    const shared = found.get(key)
+    if (shared === undefined) return undefined
+    this.#sharedHits++
+    this.#memory.set(key, shared)
+    return shared
   }
 
   #keep({ key }: QueuedText, vector: Float32Array): void {
     this.#memory.set(key, vector)
     this.#disk?.set(key, vector)
+    this.#shared?.set(key, vector)
   }
 
   #key(text: string): string {

@@ -30,7 +30,7 @@ describe.skipIf(missing !== undefined)('with Sentinels', () => {
     await sleep(200)
     replica.pause()
     const client = new Redis(primary.url)
-    await client.client('KILL', 'TYPE', 'replica')
+    await client.call('client', ['kill', 'type', 'replica'])
     client.disconnect()
     await redis.live.append('c', 'lane', [event('lost')], [2])
     await scope.prepare(3, [{ key: 'k', value: 'lost' }])
