@@ -10,6 +10,7 @@ import type {
   TopicConfig,
   TopicInfo,
 } from '../../src/core/event-log.ts'
+import { partitionOf } from '../../src/core/partitioner.ts'
 import type { StateReader } from '../../src/core/state.ts'
 import { encodeRecords, type Piece } from './chunk.ts'
 import { GroupMember } from './group-member.ts'
@@ -18,7 +19,6 @@ import { Growth } from './growth.ts'
 import type { LogParts } from './log-parts.ts'
 import { Maintenance } from './maintenance.ts'
 import { PartitionReader, PartitionStore } from './partition-store.ts'
-import { partitionOf } from './partitioner.ts'
 import { Producers } from './producers.ts'
 import { StateStore } from './state-store.ts'
 import { openStore, type Store } from './store.ts'

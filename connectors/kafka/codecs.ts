@@ -1,8 +1,25 @@
+import { promisify } from 'node:util'
+import { gzip as deflate, gunzip } from 'node:zlib'
 import type { CompressionCodec } from 'kafkajs/src/protocol/message/compression/index.js'
 import { errorCode, Fatal } from '../../src/core/errors.ts'
+import type { Compression } from './settings.ts'
 
 /** The number of each codec in the attributes of a batch. */
 export const codecNumbers = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const
+
+/** The codec of records that are written. Its package is loaded when it is first used. */
+export function codecOf(compression: Exclude<Compression, 'none'>): CompressionCodec {
+  return { gzip, snappy, lz4, zstd }[compression]
+}
+
+/** Content of a batch whose attributes name the codec by this number. */
+export async function decompress(codec: number, content: Buffer): Promise<Buffer> {
+  const known = [undefined, gzip, snappy, lz4, zstd]
+  if (codec === codecNumbers.none) return content
+  const found = known[codec]
+  if (found) return found.decompress(content)
+  throw new Fatal({ code: 'unknown_codec', message: `records are compressed with codec ${codec}, which is not known` })
+}
 
 /** Registers what kafkajs lacks. The packages are loaded when a batch first needs them. */
 export function registerCodecs(codecs: Record<number, () => CompressionCodec>): void {
@@ -23,6 +40,11 @@ async function load<T>(name: string, module: Promise<T>): Promise<T> {
       cause,
     })
   }
+}
+
+const gzip: CompressionCodec = {
+  compress: ({ buffer }) => promisify(deflate)(buffer),
+  decompress: (content) => promisify(gunzip)(content),
 }
 
 /** `\x82SNAPPY\0`, then version and lowest compatible version, both 1: what `SnappyOutputStream` of xerial writes first. */

@@ -9,6 +9,59 @@ import {
   Retryable,
 } from '../../src/core/errors.ts'
 
+/** The protocol's names of the error codes that answers to our own requests may hold (kafka.apache.org/protocol). */
+const errorTypes: Readonly<Record<number, string>> = {
+  1: 'OFFSET_OUT_OF_RANGE',
+  2: 'CORRUPT_MESSAGE',
+  3: 'UNKNOWN_TOPIC_OR_PARTITION',
+  5: 'LEADER_NOT_AVAILABLE',
+  6: 'NOT_LEADER_FOR_PARTITION',
+  7: 'REQUEST_TIMED_OUT',
+  9: 'REPLICA_NOT_AVAILABLE',
+  10: 'MESSAGE_TOO_LARGE',
+  13: 'NETWORK_EXCEPTION',
+  14: 'GROUP_LOAD_IN_PROGRESS',
+  15: 'GROUP_COORDINATOR_NOT_AVAILABLE',
+  16: 'NOT_COORDINATOR_FOR_GROUP',
+  18: 'RECORD_LIST_TOO_LARGE',
+  19: 'NOT_ENOUGH_REPLICAS',
+  20: 'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+  29: 'TOPIC_AUTHORIZATION_FAILED',
+  31: 'CLUSTER_AUTHORIZATION_FAILED',
+  32: 'INVALID_TIMESTAMP',
+  40: 'INVALID_CONFIG',
+  41: 'NOT_CONTROLLER',
+  44: 'POLICY_VIOLATION',
+  45: 'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  47: 'INVALID_PRODUCER_EPOCH',
+  48: 'INVALID_TXN_STATE',
+  49: 'INVALID_PRODUCER_ID_MAPPING',
+  50: 'INVALID_TRANSACTION_TIMEOUT',
+  51: 'CONCURRENT_TRANSACTIONS',
+  52: 'TRANSACTION_COORDINATOR_FENCED',
+  53: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+  56: 'KAFKA_STORAGE_ERROR',
+  59: 'UNKNOWN_PRODUCER_ID',
+  74: 'FENCED_LEADER_EPOCH',
+  75: 'UNKNOWN_LEADER_EPOCH',
+  76: 'UNSUPPORTED_COMPRESSION_TYPE',
+  78: 'OFFSET_NOT_AVAILABLE',
+  87: 'INVALID_RECORD',
+  90: 'PRODUCER_FENCED',
+}
+
+/** An error code of an answer that kafkajs has not read. */
+export class BrokerError extends Error {
+  readonly type: string
+
+  constructor(code: number, problem?: string | null) {
+    const type = errorTypes[code] ?? `error code ${code}`
+    super(problem ?? type.toLowerCase().replaceAll('_', ' '))
+    this.name = 'BrokerError'
+    this.type = type
+  }
+}
+
 /** The broker's name of an error, such as `NOT_COORDINATOR_FOR_GROUP`, also of one that retries were given up on. */
 export function kafkaErrorType(error: unknown): string | undefined {
   for (let each = error, depth = 0; depth < 8 && typeof each === 'object' && each !== null; depth++) {
@@ -32,6 +85,24 @@ function names(error: unknown): string[] {
 function has(types: readonly string[], error: unknown): boolean {
   const type = kafkaErrorType(error)
   return type !== undefined && types.includes(type)
+}
+
+/** The coordinator is still busy with the transaction before: wait a moment. */
+export function isTransactionPending(error: unknown): boolean {
+  return has(['CONCURRENT_TRANSACTIONS'], error)
+}
+
+/** The brokers have forgotten this producer, or count differently: it needs a new identity. */
+export function isProducerForgotten(error: unknown): boolean {
+  return has(
+    ['OUT_OF_ORDER_SEQUENCE_NUMBER', 'UNKNOWN_PRODUCER_ID', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_PRODUCER_EPOCH'],
+    error,
+  )
+}
+
+/** A refusal that stays: the batch itself cannot be taken. */
+export function isBatchRefused(error: unknown): boolean {
+  return has(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_TIMESTAMP', 'INVALID_RECORD'], error)
 }
 
 /** A newer producer with the same transactional id has taken over. */

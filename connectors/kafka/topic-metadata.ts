@@ -45,13 +45,17 @@ export class TopicMetadata {
     }
   }
 
-  /** Names of all topics that can be used, with their number of partitions. */
+  /** All topics that can be used, with their number of partitions. */
   async all(): Promise<Map<string, number>> {
+    return new Map([...(await this.describe())].map(([topic, partitions]) => [topic, partitions.length]))
+  }
+
+  /** All topics that can be used, with their partitions, as the cluster has them now. */
+  async describe(): Promise<Map<string, readonly PartitionMetadata[]>> {
     try {
-      const { brokerPool } = this.#cluster
-      const broker = await brokerPool.findConnectedBroker()
+      const broker = await this.#cluster.brokerPool.findConnectedBroker()
       const { topicMetadata } = await broker.metadata([])
-      return new Map(topicMetadata.map(({ topic, partitionMetadata }) => [topic, partitionMetadata.length]))
+      return new Map(topicMetadata.map(({ topic, partitionMetadata }) => [topic, partitionMetadata]))
     } catch (error) {
       throw explain(error, 'listing the topics')
     }
