@@ -26,6 +26,12 @@ export interface Codec {
 }
 
 export interface Serde {
-  /** The codec of a topic: by its schema, else JSON. Throws `InvalidInput` for a schema file that cannot be used. */
-  codec(topic: string): Promise<Codec>
+  /**
+   * The codec of a topic: by its schema, else JSON. Throws `InvalidInput` for a schema file that cannot be used.
+   *
+   * Whoever encodes asks for it to `write`: where a registry is bound, the schema is registered first. That throws
+   * `InvalidInput` (`incompatible_schema`, `schema_rejected`) for one that the registry does not take, and `Retryable` when
+   * the registry is down. To `read` (the default) needs no registry until there are values to decode.
+   */
+  codec(topic: string, use?: 'read' | 'write'): Promise<Codec>
 }

@@ -1,17 +1,23 @@
 import { Ajv, type ErrorObject, type Options } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import { errorMessage, InvalidInput } from '../core/errors.ts'
+import { errorMessage } from '../core/errors.ts'
 import { isJsonObject, type Json, type JsonObject } from '../core/event.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { SchemaProblem } from '../core/serde.ts'
-import type { JsonContract } from './json.ts'
-
-/** More of them help nobody, and a hostile value could have millions. */
-const maxProblems = 20
+import { decodeJson, encodeJson } from './json.ts'
+import {
+  allReferences,
+  type Contract,
+  childPointer,
+  maxProblems,
+  noPrefix,
+  type SchemaSource,
+  unusable,
+} from './schema.ts'
 
 /** Unknown keywords and formats are errors: a misspelt `required` would otherwise check nothing. */
-const options: Options = {
+const ownOptions: Options = {
   allErrors: true,
   verbose: true,
   strictTypes: false,
@@ -19,45 +25,60 @@ const options: Options = {
   strictRequired: false,
   logger: false,
 }
+/** Others may use keywords and drafts that are not known here. */
+const foreignOptions: Options = { ...ownOptions, strict: false, validateSchema: false, addUsedSchema: false }
+
+type Validator = { (value: Json): unknown; errors?: ErrorObject[] | null }
 
 /**
- * A contract from a JSON Schema, of draft 2020-12 unless `$schema` says draft-07. `file` names it in errors.
- * Throws `InvalidInput` (`schema_unusable`).
+ * A contract from a JSON Schema, of draft 2020-12 unless `$schema` says another. A schema of one's own is checked to the
+ * letter and at once; a registry's (`foreign`) only when a value is. Throws `InvalidInput` (`schema_unusable`).
  */
-export function jsonContract(text: string, file: string): JsonContract {
-  const schema = parseSchema(text, file)
-  const validator = compile(schema, file)
+export function jsonContract(source: SchemaSource, foreign = false): Contract {
+  const schema = parseSchema(source)
+  let validator: Validator | undefined
+  const compiled = () => {
+    validator ??= compile(schema, source, foreign)
+    return validator
+  }
+  if (!foreign) compiled()
   return {
+    format: 'json',
     schema,
     fields: isJsonObject(schema) ? declaredFields(schema) : undefined,
-    validate: (value) => (validator(value) ? [] : (validator.errors ?? []).slice(0, maxProblems).map(problem)),
+    decode: decodeJson,
+    decodeFramed: decodeJson,
+    encode: encodeJson,
+    framePrefix: noPrefix,
+    validate: (value) => {
+      const check = compiled()
+      return check(value) ? [] : (check.errors ?? []).slice(0, maxProblems).map(problem)
+    },
   }
 }
 
-function parseSchema(text: string, file: string): JsonObject | boolean {
+function parseSchema({ text, origin }: SchemaSource): JsonObject | boolean {
   let schema: Json
   try {
     schema = JSON.parse(text)
   } catch (error) {
-    throw unusable(file, `it is not JSON: ${errorMessage(error)}`, error)
+    throw unusable(origin, `it is not JSON: ${errorMessage(error)}`, error)
   }
   if (isJsonObject(schema) || typeof schema === 'boolean') return schema
-  throw unusable(file, 'a JSON Schema is an object')
+  throw unusable(origin, 'a JSON Schema is an object')
 }
 
-function compile(schema: JsonObject | boolean, file: string) {
-  const draft7 = typeof schema === 'object' && String(schema.$schema).includes('draft-07')
-  const ajv = draft7 ? new Ajv(options) : new Ajv2020(options)
+function compile(schema: JsonObject | boolean, source: SchemaSource, foreign: boolean): Validator {
+  const draft = typeof schema === 'object' ? String(schema.$schema) : ''
+  const options = foreign ? foreignOptions : ownOptions
+  const ajv = /draft-0[4-7]/.test(draft) ? new Ajv(options) : new Ajv2020(options)
   try {
     addFormats.default(ajv)
-    return ajv.compile(schema)
+    for (const reference of allReferences(source)) ajv.addSchema(parseSchema(reference.source), reference.name)
+    return ajv.compile<Json>(schema)
   } catch (error) {
-    throw unusable(file, errorMessage(error), error)
+    throw unusable(source.origin, errorMessage(error), error)
   }
-}
-
-function unusable(file: string, why: string, cause?: unknown): InvalidInput {
-  return new InvalidInput({ code: 'schema_unusable', message: `the schema ${file} cannot be used: ${why}`, cause })
 }
 
 /**
@@ -82,12 +103,12 @@ function problem({
   const name = (value: unknown) => String(value)
   switch (keyword) {
     case 'required':
-      return { pointer: child(instancePath, name(params.missingProperty)), message: 'is missing' }
+      return { pointer: childPointer(instancePath, name(params.missingProperty)), message: 'is missing' }
     case 'additionalProperties':
     case 'unevaluatedProperties': {
       const key = name(params.additionalProperty ?? params.unevaluatedProperty)
       const known = Object.keys(parentSchema?.properties ?? {})
-      return { pointer: child(instancePath, key), message: `is not a known field${didYouMean(key, known)}` }
+      return { pointer: childPointer(instancePath, key), message: `is not a known field${didYouMean(key, known)}` }
     }
     case 'enum':
       return { pointer: instancePath, message: `must be one of ${JSON.stringify(params.allowedValues)}` }
@@ -98,7 +119,19 @@ function problem({
   }
 }
 
-/** RFC 6901. */
-function child(pointer: string, name: string): string {
-  return `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+/** The documents that a schema refers to, as it names them. Throws `InvalidInput` (`schema_unusable`). */
+export function jsonReferences(text: string, origin: string): string[] {
+  const schema = parseSchema({ type: 'JSON', text, origin, references: [] })
+  const names = new Set<string>()
+  const own = new Set<string>()
+  const walk = (node: Json): void => {
+    if (typeof node !== 'object' || node === null) return
+    if (isJsonObject(node)) {
+      if (typeof node.$ref === 'string') names.add(node.$ref.replace(/#.*$/, ''))
+      if (typeof node.$id === 'string') own.add(node.$id)
+    }
+    for (const child of Object.values(node)) walk(child)
+  }
+  walk(schema)
+  return [...names].filter((name) => name !== '' && !own.has(name) && !name.includes('json-schema.org/'))
 }

@@ -1,31 +1,30 @@
 import { isUtf8 } from 'node:buffer'
-import { InvalidInput } from '../core/errors.ts'
 import type { Json } from '../core/event.ts'
-import type { Codec, SchemaProblem } from '../core/serde.ts'
+import type { Codec } from '../core/serde.ts'
 import { findSyntaxError } from './json-syntax.ts'
+import { badBytes } from './schema.ts'
 
 /** Deeper values could overflow the stack of whoever walks them; no real event comes near. */
 const maxDepth = 500
 
-export interface JsonContract {
-  readonly schema: Json
-  readonly fields: ReadonlySet<string> | undefined
-  validate(value: Json): SchemaProblem[]
-}
-
-/** UTF-8 JSON, with or without a contract for its values. */
-export function jsonCodec(contract?: JsonContract): Codec {
+/** UTF-8 JSON without a contract for its values. */
+export function jsonCodec(): Codec {
   return {
     format: 'json',
-    fields: contract?.fields,
-    schema: contract?.schema,
+    fields: undefined,
+    schema: undefined,
     decode: decodeJson,
-    encode: (value) => Buffer.from(JSON.stringify(value)),
-    validate: (value) => contract?.validate(value) ?? [],
+    encode: encodeJson,
+    validate: () => [],
   }
 }
 
-function decodeJson(bytes: Uint8Array): Json {
+export function encodeJson(value: Json): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}
+
+/** Throws `InvalidInput` (`bad_bytes`) that says where it breaks. */
+export function decodeJson(bytes: Uint8Array): Json {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   // Without this check broken bytes would quietly become replacement characters.
   if (!isUtf8(buffer)) throw badBytes(`not UTF-8: it breaks at byte ${firstBadByte(buffer)}`)
@@ -40,10 +39,6 @@ function decodeJson(bytes: Uint8Array): Json {
     throw badBytes(`JSON that is nested more than ${maxDepth} levels deep`)
   }
   return value
-}
-
-function badBytes(message: string): InvalidInput {
-  return new InvalidInput({ code: 'bad_bytes', message: `the value is ${message}` })
 }
 
 function explain(text: string): string {

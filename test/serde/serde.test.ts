@@ -30,7 +30,10 @@ beforeAll(async () => {
     'pipeline.schema.json': { type: 'string' },
   }
   for (const [name, schema] of Object.entries(files)) await writeFile(join(folder, name), JSON.stringify(schema))
-  for (const name of ['two.avsc', 'avro.avsc', 'proto.proto']) await writeFile(join(folder, name), '')
+  await writeFile(join(folder, 'two.avsc'), '"string"')
+  await writeFile(join(folder, 'avro.avsc'), '{"type":"record","name":"A"}')
+  await writeFile(join(folder, 'proto.proto'), 'syntax = "proto3"; message A { B b = 1; }')
+  await writeFile(join(folder, 'empty.proto'), 'syntax = "proto3";')
   await writeFile(join(folder, 'broken.schema.json'), '{')
 })
 afterAll(() => rm(folder, { recursive: true }))
@@ -84,8 +87,9 @@ describe('topics with a schema', () => {
   })
 
   test.each([
-    ['avro', 'schema_unsupported', 'avro.avsc'],
-    ['proto', 'schema_unsupported', 'proto.proto'],
+    ['avro', 'schema_unusable', 'avro.avsc cannot be used: the record "A" has no fields'],
+    ['proto', 'schema_unusable', 'no such Type or Enum'],
+    ['empty', 'schema_unusable', 'it has no message'],
     ['two', 'schema_ambiguous', 'two.avsc'],
     ['broken', 'schema_unusable', 'not JSON'],
     ['misspelt', 'schema_unusable', 'requird'],
