@@ -1,0 +1,199 @@
+import type { QdrantClient } from '@qdrant/js-client-rest'
+import type { Rejection } from '../../src/core/errors.ts'
+import {
+  assertKnownFields,
+  type Condition,
+  conditionFields,
+  filterCondition,
+  matchesCondition,
+} from '../../src/core/filter.ts'
+import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
+import type {
+  Collection,
+  CollectionSpec,
+  Match,
+  StoredPoint,
+  VectorPoint,
+  VectorQuery,
+} from '../../src/core/vector-store.ts'
+import { storeFailure } from './failure.ts'
+import {
+  fieldPath,
+  indexOf,
+  pointId,
+  readCollection,
+  type StoredCollection,
+  toMatch,
+  toPoint,
+  toStoredPoint,
+} from './payload.ts'
+import { isExact, toQdrant } from './where.ts'
+
+/** One request writes so many points, so many numbers and so much text at most; Qdrant takes 32 MB. */
+const writePoints = 500
+const writeNumbers = 400_000
+const writeCharacters = 4_000_000
+const deletePoints = 5_000
+const scanPage = 500
+/** How many points are looked at for a match when Qdrant cannot tell whether they fit: so many, then four times as many, … */
+const firstLook = 100
+const lookGrowth = 4
+
+/** Answered once it is done, and in one order on every replica. */
+const durable = { wait: true, ordering: 'strong' } as const
+
+/** One collection of Qdrant. Any number of processes may write to it. */
+export class QdrantCollection implements Collection {
+  readonly #client: QdrantClient
+  readonly #name: string
+  readonly #stored: StoredCollection
+  readonly #types: FieldTypes
+
+  constructor(client: QdrantClient, name: string, stored: StoredCollection) {
+    this.#client = client
+    this.#name = name
+    this.#stored = stored
+    this.#types = new FieldTypes(stored.types)
+  }
+
+  get spec(): CollectionSpec {
+    const { fingerprint, dimension } = this.#stored
+    return { name: this.#name, fingerprint, dimension, fields: this.#types.names }
+  }
+
+  /** Takes over fields and types that others have settled. */
+  learn(types: StoredCollection['types']): void {
+    this.#types.merge(types)
+  }
+
+  async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
+    const { last, rejections } = await this.#accept(points)
+    for (const part of parts([...last.values()], this.#stored.dimension)) {
+      await this.#attempt('writing to', () =>
+        this.#client.upsert(this.#name, { ...durable, points: part.map(toPoint) }),
+      )
+    }
+    return rejections
+  }
+
+  async delete(ids: readonly string[]): Promise<void> {
+    for (let from = 0; from < ids.length; from += deletePoints) {
+      const points = ids.slice(from, from + deletePoints).map(pointId)
+      await this.#attempt('deleting from', () => this.#client.delete(this.#name, { ...durable, points }))
+    }
+  }
+
+  async search(query: VectorQuery): Promise<Match[]> {
+    assertQuery(query, this.#stored.dimension)
+    const condition = query.filter === undefined ? undefined : filterCondition(query.filter)
+    if (condition !== undefined) await this.#assertKnown(condition)
+    const matches =
+      condition === undefined || isExact(condition)
+        ? await this.#nearest(query, query.k, condition)
+        : await this.#lookThrough(query, condition)
+    return matches.filter(({ score }) => score >= (query.minScore ?? -1))
+  }
+
+  async count(): Promise<number> {
+    return (await this.#attempt('counting', () => this.#client.count(this.#name, { exact: true }))).count
+  }
+
+  async *scan(): AsyncIterable<readonly StoredPoint[]> {
+    let offset: Awaited<ReturnType<QdrantClient['scroll']>>['next_page_offset'] | undefined
+    do {
+      const options = { limit: scanPage, with_payload: true, with_vector: false, ...(offset ? { offset } : {}) }
+      const page = await this.#attempt('reading', () => this.#client.scroll(this.#name, options))
+      yield page.points.map(toStoredPoint)
+      offset = page.next_page_offset
+    } while (offset !== null && offset !== undefined)
+  }
+
+  /** The points that can be stored, the last of each id, and an answer to the others. Settles what new fields hold. */
+  async #accept(points: readonly VectorPoint[]): Promise<{ last: Map<string, VectorPoint>; rejections: Rejection[] }> {
+    for (;;) {
+      const last = new Map<string, VectorPoint>()
+      const fresh = new Map<string, FieldType>()
+      const rejections = points.flatMap((point, index): Rejection[] => {
+        const refusal = this.#types.refusal(point, this.#stored.dimension, fresh)
+        if (refusal === undefined) last.set(point.id, point)
+        return refusal === undefined ? [] : [{ index, ...refusal }]
+      })
+      if (fresh.size === 0) return { last, rejections }
+      await this.#settle(fresh)
+    }
+  }
+
+  /** A field's index says what it holds. Another process may have made one first, which then counts. */
+  async #settle(types: ReadonlyMap<string, FieldType>): Promise<void> {
+    await this.#refresh()
+    for (const [field, type] of types) {
+      if (this.#types.type(field) !== undefined) continue
+      const index = { field_name: fieldPath(field), field_schema: indexOf[type], ...durable }
+      await this.#attempt('indexing', () => this.#client.createPayloadIndex(this.#name, index))
+    }
+    await this.#refresh()
+    this.learn([...types])
+  }
+
+  async #refresh(): Promise<void> {
+    const info = await this.#attempt('opening', () => this.#client.getCollection(this.#name))
+    this.learn(readCollection(info)?.types ?? [])
+  }
+
+  async #assertKnown(condition: Condition): Promise<void> {
+    if ([...conditionFields(condition)].some((field) => !this.#types.has(field))) await this.#refresh()
+    assertKnownFields(condition, this.#name, this.#types.names)
+  }
+
+  async #nearest(
+    { vector }: VectorQuery,
+    limit: number,
+    condition?: Condition | undefined,
+    exact = false,
+  ): Promise<Match[]> {
+    const { points } = await this.#attempt('searching', () =>
+      this.#client.query(this.#name, {
+        query: Array.from(vector),
+        limit,
+        with_payload: true,
+        ...(condition === undefined ? {} : { filter: toQdrant(condition) }),
+        params: { exact },
+      }),
+    )
+    return points.map(toMatch)
+  }
+
+  /** The best of those that Qdrant takes for fitting, more and more of them, until enough of them do. */
+  async #lookThrough(query: VectorQuery, condition: Condition): Promise<Match[]> {
+    for (let limit = Math.max(firstLook, query.k); ; limit *= lookGrowth) {
+      const candidates = await this.#nearest(query, limit, condition, true)
+      const matches = candidates.filter(({ fields }) => matchesCondition(condition, fields))
+      if (matches.length >= query.k || candidates.length < limit) return matches.slice(0, query.k)
+    }
+  }
+
+  async #attempt<T>(verb: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw storeFailure(`${verb} collection "${this.#name}"`, error)
+    }
+  }
+}
+
+function* parts(points: readonly VectorPoint[], dimension: number): Iterable<readonly VectorPoint[]> {
+  const most = Math.max(1, Math.min(writePoints, Math.floor(writeNumbers / dimension)))
+  let part: VectorPoint[] = []
+  let characters = 0
+  for (const point of points) {
+    const size = JSON.stringify(point.fields).length
+    if (part.length >= most || (part.length > 0 && characters + size > writeCharacters)) {
+      yield part
+      part = []
+      characters = 0
+    }
+    part.push(point)
+    characters += size
+  }
+  if (part.length > 0) yield part
+}

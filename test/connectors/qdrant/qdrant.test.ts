@@ -1,0 +1,11 @@
+import { describe } from 'vitest'
+import { openQdrant } from '../../../connectors/qdrant/index.ts'
+import { vectorStoreContract } from '../../contracts/vector-store.ts'
+import { findQdrant } from '../../services/qdrant.ts'
+
+const url = await findQdrant()
+
+describe.skipIf(url === undefined)('Qdrant', () => {
+  const prepare = async () => ({ open: () => openQdrant({ url: url ?? '' }), remove: async () => {} })
+  vectorStoreContract('Qdrant', prepare, { runs: 10 })
+})
