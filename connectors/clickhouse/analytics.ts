@@ -150,19 +150,21 @@ function columnNames(rows: readonly JsonObject[]): string[] {
   return [...names]
 }
 
+/** Rows that are encoded in one call, whose fixed cost they share. */
+const chunk = 500
 /** Rows that are encoded at a stretch: some milliseconds, after which others have their turn. */
 const stretch = 2_000
 
-/** A row a line. A column that a row lacks is null, which ClickHouse takes as the column's default. */
-async function compactRows(rows: readonly JsonObject[], names: readonly string[]): Promise<string> {
-  let body = ''
-  const values: Json[] = new Array(names.length).fill(null)
-  for (const [index, row] of rows.entries()) {
-    if (index > 0 && index % stretch === 0) await setImmediate()
-    names.forEach((name, at) => {
-      values[at] = row[name] ?? null
-    })
-    body += `${JSON.stringify(values)}\n`
+/**
+ * A row is a list, and rows are parted by commas within a chunk and by line ends between chunks, which ClickHouse takes alike.
+ * A column that a row lacks is null, which ClickHouse takes as the column's default.
+ */
+async function compactRows(rows: readonly JsonObject[], names: readonly string[]): Promise<Buffer[]> {
+  const body: Buffer[] = []
+  for (let from = 0; from < rows.length; from += chunk) {
+    if (from > 0 && from % stretch === 0) await setImmediate()
+    const lists = rows.slice(from, from + chunk).map((row) => names.map((name): Json => row[name] ?? null))
+    body.push(Buffer.from(`${JSON.stringify(lists).slice(1, -1)}\n`))
   }
   return body
 }

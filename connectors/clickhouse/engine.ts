@@ -67,8 +67,8 @@ export async function selectRows(client: ClickHouseClient, sql: string): Promise
  * Runs a statement that answers no rows, such as an INSERT whose rows are `body`, and reads its answer to the end: only then is it
  * known to be done. Throws `RefusedRequest` for an answer that says no, even after a status that said yes.
  */
-export async function execute(client: ClickHouseClient, sql: string, body?: string): Promise<void> {
-  const values = body === undefined ? {} : { values: Readable.from([body], { objectMode: false }) }
+export async function execute(client: ClickHouseClient, sql: string, body?: readonly Buffer[]): Promise<void> {
+  const values = body === undefined ? {} : { values: Readable.from(body, { objectMode: false }) }
   const answer = await client.exec({ query: sql, ignore_error_response: true, ...values })
   const said = await text(answer.stream)
   const status = answer.http_status_code ?? 200

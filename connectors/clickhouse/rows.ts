@@ -76,9 +76,8 @@ function identity(event: Event) {
 
 /** A field that an event lacks is null, unlike in other expressions: the column has a default for it. */
 function reader(name: string, from: string | undefined, expressions: Expressions): Expression<Json> {
-  if (from === undefined) return ({ value }) => fieldAt(value, [name])
-  if (!/^value(\.[A-Za-z_]\w*)+$/.test(from)) return expressions.compile(from, 'any')
-  const path = from.split('.').slice(1)
+  if (from !== undefined && !/^value(\.[A-Za-z_]\w*)+$/.test(from)) return expressions.compile(from, 'any')
+  const path = from === undefined ? [name] : from.split('.').slice(1)
   return ({ value }) => fieldAt(value, path)
 }
 

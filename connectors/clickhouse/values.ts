@@ -68,7 +68,9 @@ function plainFitting(type: TypeNode): Fitting {
 const unchanged: Fitting = (value) => value
 
 /** A lone half of a surrogate pair is no text that could be stored, and is replaced as UTF-8 encoders do. */
-const wellFormed = (text: string) => text.replace(/\p{Surrogate}/gu, '\ufffd')
+const wellFormed = (text: string) => (surrogate.test(text) ? text.replace(/\p{Surrogate}/gu, '\ufffd') : text)
+/** Either half of a pair. Looking for one costs little in a text of Latin letters, which is what most are. */
+const surrogate = /[\ud800-\udfff]/
 
 function asText(value: Json): string {
   if (typeof value === 'string') return wellFormed(value)
