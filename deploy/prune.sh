@@ -9,6 +9,8 @@ done
 for folder in node_modules/onnxruntime-node/bin/napi-v*/linux/*; do
   [ "$(basename "$folder")" = "$architecture" ] || rm -rf "$folder"
 done
+# A client brings the compiler along as its peer.
+rm -rf node_modules/typescript node_modules/@typescript
 # Debian's C library is glibc.
 rm -rf node_modules/@img/*linuxmusl* node_modules/@lancedb/*-musl
 

@@ -47,7 +47,7 @@ const services: Readonly<Record<ServiceName, Service>> = {
   },
   redis: {
     variable: 'REDIS_URL',
-    image: { name: 'redis:7.2.5', port: 6379 },
+    image: { name: 'redis:7.4.2-bookworm', port: 6379 },
     address: (port) => `redis://127.0.0.1:${port}`,
     ask: (port) => askRedis(port),
     missing: redisMissing,
@@ -56,7 +56,7 @@ const services: Readonly<Record<ServiceName, Service>> = {
   milvus: {
     variable: 'MILVUS_ADDRESS',
     image: {
-      name: 'milvusdb/milvus:v2.6.0',
+      name: 'milvusdb/milvus:v2.6.20',
       port: 19530,
       command: ['milvus', 'run', 'standalone'],
       environment: () => ({ DEPLOY_MODE: 'STANDALONE', ETCD_USE_EMBED: 'true', COMMON_STORAGETYPE: 'local' }),
@@ -66,6 +66,14 @@ const services: Readonly<Record<ServiceName, Service>> = {
     missing: milvusMissing,
     start: async () => (await startMilvus()).address,
   },
+}
+
+/** The containers in which tests find their servers where a Docker engine runs. */
+export const images: Readonly<Record<ServiceName, string>> = {
+  kafka: services.kafka.image.name,
+  registry: services.registry.image.name,
+  redis: services.redis.image.name,
+  milvus: services.milvus.image.name,
 }
 
 /**
