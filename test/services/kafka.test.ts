@@ -25,7 +25,7 @@ const topics = (admin: Admin) => admin.listTopics()
 describe.skipIf(!(await canStart('kafka')))('a Kafka that wants its clients to sign in', () => {
   const user = { username: 'alice', password: 'alice-secret' }
 
-  test('by name and password, with settings of the test', { timeout: 60_000 }, async () => {
+  test('by name and password, with settings of the test', { timeout: 120_000 }, async () => {
     await using kafka = await startKafka({
       sasl: { mechanism: 'plain', ...user },
       properties: { 'num.partitions': '7' },
@@ -41,7 +41,7 @@ describe.skipIf(!(await canStart('kafka')))('a Kafka that wants its clients to s
     await expect(ask(kafka.internal, {}, topics)).resolves.toContain('made')
   })
 
-  test('by SCRAM over TLS that asks for a certificate', { timeout: 60_000 }, async () => {
+  test('by SCRAM over TLS that asks for a certificate', { timeout: 120_000 }, async () => {
     const certificates = await makeCertificates(newServerFolder('certificates'))
     await using kafka = await startKafka({
       sasl: { mechanism: 'scram-sha-512', ...user },
@@ -56,7 +56,7 @@ describe.skipIf(!(await canStart('kafka')))('a Kafka that wants its clients to s
     await expect(ask(kafka.brokers, { sasl, ssl: shown }, topics)).rejects.toThrow(/self-signed|unable to/)
   })
 
-  test('by tokens', { timeout: 60_000 }, async () => {
+  test('by tokens', { timeout: 120_000 }, async () => {
     await using tokens = await startTokenServer()
     const { jwks, issuer, audience, clientId, clientSecret } = tokens
     await using kafka = await startKafka({ sasl: { mechanism: 'oauthbearer', jwks, issuer, audience } })

@@ -60,7 +60,6 @@ export async function kafkaMissing(): Promise<string | undefined> {
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServer> {
   const [client = 0, internal = 0, controller = 0] = await freePorts(3)
   const folder = newServerFolder('kafka')
-  const file = join(folder, 'server.properties')
   const properties = {
     'process.roles': 'broker,controller',
     'node.id': '1',
@@ -75,16 +74,27 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
     ...tlsProperties(options.ssl),
     ...options.properties,
   }
+  const server = await runKafka(folder, properties, `127.0.0.1:${internal}`, options.sasl)
+  return { ...server, brokers: `127.0.0.1:${client}`, internal: `127.0.0.1:${internal}` }
+}
+
+/** Starts Kafka with these properties alone, on a data folder that is new. `broker` is asked whether it serves. */
+export async function runKafka(
+  folder: string,
+  properties: Readonly<Record<string, string>>,
+  broker: string,
+  sasl?: KafkaSignIn,
+): Promise<LocalServer> {
+  const file = join(folder, 'server.properties')
   await writeFile(file, linesOf(properties))
-  await formatStorage(file, options.sasl)
-  const server = await startServer({
+  await formatStorage(file, sasl)
+  return await startServer({
     name: 'kafka',
     folder,
     command: 'java',
-    args: [...java, ...allowedUrls(options.sasl), '-cp', artefact('kafka', 'libs', '*'), 'kafka.Kafka', file],
-    ask: () => askKafka(`127.0.0.1:${internal}`),
+    args: [...java, ...allowedUrls(sasl), '-cp', artefact('kafka', 'libs', '*'), 'kafka.Kafka', file],
+    ask: () => askKafka(broker),
   })
-  return { ...server, brokers: `127.0.0.1:${client}`, internal: `127.0.0.1:${internal}` }
 }
 
 /** Whether a broker at `host:port` is registered and serves; the port alone answers earlier. */

@@ -30,7 +30,9 @@ describe.skipIf(!(await canStart('kafka')))('a Kafka of its own', () => {
   let server: KafkaServer | undefined
   afterAll(async () => server?.[Symbol.asyncDispose]())
 
-  test('keeps its address and what it has acknowledged when it is killed and started again', async () => {
+  test('keeps its address and what it has acknowledged when it is killed and started again', {
+    timeout: 120_000,
+  }, async () => {
     server = await startKafka()
     const topic = { topic: 'kept', numPartitions: 1 }
     const write = client(server.brokers)
