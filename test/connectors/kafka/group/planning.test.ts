@@ -210,7 +210,7 @@ test('whatever comes and goes, no partition has two owners, and in the end all a
     who: fc.nat(3),
   })
   fc.assert(
-    fc.property(fc.array(move, { maxLength: 60 }), (moves) => {
+    fc.property(fc.array(move, { maxLength: 60, size: 'max' }), (moves) => {
       const group = new Simulation()
       for (const each of moves) group.take(each)
       group.settle()
