@@ -4,7 +4,14 @@ import type { NewRecord } from '../../src/core/event.ts'
 import { murmur2 } from '../../src/core/partitioner.ts'
 import { encodeRecords, recordBytes } from './batch-writer.ts'
 import type { Cluster } from './cluster.ts'
-import { BrokerError, explain, isBatchRefused, isProducerForgotten } from './errors.ts'
+import {
+  BrokerError,
+  explain,
+  isBatchRefused,
+  isConnectionLost,
+  isCoordinatorMoved,
+  isProducerForgotten,
+} from './errors.ts'
 import { Producer, type Sent } from './producer.ts'
 import { initProducer } from './requests.ts'
 import type { KafkaSettings } from './settings.ts'
@@ -18,6 +25,7 @@ const bytesWaiting = 256 * 1024 * 1024
 /** Requests that may be under way side by side; a partition always takes the same way. */
 const ways = 4
 const unusedTimeoutMs = 60_000
+const patienceMs = 30_000
 
 export interface AppenderOptions {
   readonly cluster: Cluster
@@ -155,11 +163,20 @@ class Pump {
 
   async #begin(): Promise<void> {
     if (this.#ready) return
-    const broker = await this.#options.cluster.brokerPool.findConnectedBroker()
-    const { errorCode, ...identity } = await initProducer(broker, null, unusedTimeoutMs)
-    if (errorCode !== 0) throw new BrokerError(errorCode)
-    this.#producer.begin(identity)
-    this.#ready = true
+    for (const end = Date.now() + patienceMs; ; ) {
+      try {
+        const broker = await this.#options.cluster.brokerPool.findConnectedBroker()
+        const { errorCode, ...identity } = await initProducer(broker, null, unusedTimeoutMs)
+        if (errorCode !== 0) throw new BrokerError(errorCode)
+        this.#producer.begin(identity)
+        this.#ready = true
+        return
+      } catch (error) {
+        // A broker that is short of ids fetches more; one that is starting answers soon.
+        if (!(isCoordinatorMoved(error) || isConnectionLost(error)) || Date.now() > end) throw error
+      }
+      await sleep(50)
+    }
   }
 
   async #encode(jobs: readonly Job[]) {

@@ -53,12 +53,18 @@ export async function openCluster(
   shareConnecting(cluster)
   try {
     await cluster.connect()
+    // Without a topic to ask for, a cluster answers with all of its topics.
+    cluster.targetTopics.add(anyTopic)
+    await cluster.refreshMetadata()
     return cluster
   } catch (error) {
     await cluster.disconnect().catch(() => undefined)
     throw explain(error, `cannot connect to ${settings.brokers.join(', ')}`)
   }
 }
+
+/** It need not exist. */
+const anyTopic = 'millrace.state'
 
 async function loadModules() {
   try {

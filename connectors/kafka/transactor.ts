@@ -34,6 +34,8 @@ export interface Share {
 /** A coordinator ends what is open for longer, so that readers of committed records are not held up for ever. */
 const transactionTimeoutMs = 60_000
 const patienceMs = 30_000
+/** A topic that has just been made may be unknown to some brokers for a moment. */
+const unknownTopicMs = 5_000
 
 /**
  * Writes transactions under one transactional id. After anything but a success or a clean abort it is of no more use until
@@ -60,8 +62,8 @@ export class Transactor {
   }
 
   /**
-   * Stores all or nothing. The offsets of the records of each share, in order. On an error nothing is stored if
-   * `aborted` in the answer of `isAborted`; otherwise it is open until `recover`.
+   * Stores all or nothing. The offsets of the records of each share, in order. Throws `WriteFailed`, or an error that
+   * `isProducerFenced`.
    */
   async write(shares: readonly Share[]): Promise<number[][]> {
     const offsets = shares.map((): number[] => [])
@@ -85,7 +87,7 @@ export class Transactor {
       return offsets
     } catch (error) {
       if (isProducerFenced(error)) throw error
-      throw new WriteFailed(error, false)
+      throw new WriteFailed(error, false, offsets)
     }
   }
 
@@ -153,7 +155,8 @@ export class Transactor {
         })
         return await request(this.#coordinator)
       } catch (error) {
-        if (!isPassing(error) || Date.now() - began > patienceMs) throw error
+        const patience = kafkaErrorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION' ? unknownTopicMs : patienceMs
+        if (!isPassing(error) || Date.now() - began > patience) throw error
         if (!isTransactionPending(error)) {
           this.#coordinator = undefined
           pause = Math.max(pause, 50)
@@ -169,11 +172,14 @@ export class Transactor {
 export class WriteFailed extends Error {
   /** Nothing of it is stored. Otherwise that is open until the producer is initialised again. */
   readonly aborted: boolean
+  /** Where the records are, if the commit came about after all. */
+  readonly offsets: number[][] | undefined
 
-  constructor(cause: unknown, aborted: boolean) {
+  constructor(cause: unknown, aborted: boolean, offsets?: number[][]) {
     super('the transaction failed', { cause })
     this.name = 'WriteFailed'
     this.aborted = aborted
+    this.offsets = offsets
   }
 }
 

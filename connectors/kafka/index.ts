@@ -1,0 +1,2 @@
+export { type KafkaLogOptions, openKafkaLog } from './log.ts'
+export type { KafkaSettings } from './settings.ts'
