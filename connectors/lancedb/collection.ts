@@ -1,18 +1,26 @@
 import type { Table } from '@lancedb/lancedb'
 import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
 import { assertKnownFields, filterCondition } from '../../src/core/filter.ts'
-import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import type {
+  Collection,
+  CollectionSpec,
+  Match,
+  StoredPoint,
+  VectorPoint,
+  VectorQuery,
+} from '../../src/core/vector-store.ts'
 import { Columns, type ColumnType, columnName, own } from './columns.ts'
 import { storeFailure } from './failure.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Maintenance } from './maintenance.ts'
-import { fieldsMetadata, readSchema, resultColumns, toArrow, toMatches } from './rows.ts'
+import { fieldsMetadata, pointColumns, readSchema, resultColumns, toArrow, toMatches, toStoredPoints } from './rows.ts'
 import type { Sdk } from './sdk.ts'
 import { idsSql, toSql } from './where.ts'
 
 /** Points and deletes that are written as one version of the table, at most. */
 const groupLimit = 4_000
 const maximumMatches = 10_000
+const scanPage = 1_000
 const minimumPartitions = 24
 const allPartitions = 0
 const nullOf = { string: 'CAST(NULL AS STRING)', number: 'CAST(NULL AS DOUBLE)', boolean: 'CAST(NULL AS TINYINT)' }
@@ -30,6 +38,8 @@ export class LanceCollection implements Collection {
   readonly #writer: GroupWriter<Write, Rejection[]>
   readonly #maintenance: Maintenance
   #closed = false
+  /** This process writes to the table, so what it sees of it is the newest. */
+  #writes = false
 
   private constructor(
     sdk: Sdk,
@@ -67,9 +77,11 @@ export class LanceCollection implements Collection {
     return { ...this.#about, fields: this.#columns.names }
   }
 
-  /** Makes fields known that are new. Their columns follow with their first values. */
+  /** From now on this process is the table's one writer. Makes fields known that are new; their columns follow. */
   async declare(fields: readonly string[]): Promise<void> {
     await this.#writer.alone(async () => {
+      if (!this.#writes) await this.#attempt('opening', () => this.#catchUp())
+      this.#writes = true
       if (!fields.some((field) => !this.#columns.names.includes(field))) return
       const all = [...new Set([...this.#columns.names, ...fields])]
       await this.#attempt('opening', () =>
@@ -93,6 +105,7 @@ export class LanceCollection implements Collection {
   async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
     this.#assertOpen()
     this.#checkQuery(vector, k)
+    await this.#attempt('searching', () => this.#look())
     const columns = this.#columns
     // Of an indexed table the nearest partitions are searched, and more only while a filter leaves too few matches.
     const query = this.#table
@@ -114,7 +127,40 @@ export class LanceCollection implements Collection {
 
   async count(): Promise<number> {
     this.#assertOpen()
-    return this.#attempt('counting', () => this.#table.countRows())
+    return this.#attempt('counting', async () => {
+      await this.#look()
+      return this.#table.countRows()
+    })
+  }
+
+  /** By ids that are read at once: the files of a version do not stay for as long as a reader may take. */
+  async *scan(): AsyncIterable<readonly StoredPoint[]> {
+    const ids = await this.#attempt('reading', async () => {
+      await this.#look()
+      const column = (await this.#table.query().select([own.id]).toArrow()).getChild(own.id)
+      return Array.from(column ?? [], String)
+    })
+    for (let from = 0; from < ids.length; from += scanPage) {
+      this.#assertOpen()
+      const page = await this.#attempt('reading', async () => {
+        await this.#look()
+        const where = idsSql(own.id, ids.slice(from, from + scanPage))
+        const columns = this.#columns
+        return toStoredPoints(await this.#table.query().where(where).select(pointColumns(columns)).toArrow(), columns)
+      })
+      yield page
+    }
+  }
+
+  /** Sees what another process has written. One that writes itself sees its own. */
+  async #look(): Promise<void> {
+    if (!this.#writes) await this.#catchUp()
+  }
+
+  async #catchUp(): Promise<void> {
+    await this.#table.checkoutLatest()
+    const schema = await this.#table.schema()
+    this.#columns.refresh(schema, readSchema(schema)?.fields ?? [])
   }
 
   /** Waits for the writes in flight. */

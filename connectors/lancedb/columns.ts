@@ -42,11 +42,17 @@ export class Columns {
   /** Reads the columns that a table has. */
   static of(schema: Schema, declared: Iterable<string>): Columns {
     const columns = new Columns(declared)
+    columns.refresh(schema, [])
+    return columns
+  }
+
+  /** Takes over what the table has by now. */
+  refresh(schema: Schema, declared: Iterable<string>): void {
+    this.declare(declared)
     for (const { name, type } of schema.fields) {
       const field = fieldName(name)
-      if (field !== undefined) columns.#types.set(field, columnType(String(type)))
+      if (field !== undefined) this.#types.set(field, columnType(String(type)))
     }
-    return columns
   }
 
   get names(): string[] {

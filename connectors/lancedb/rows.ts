@@ -1,6 +1,6 @@
 import type { Data, Schema, Table, Vector } from 'apache-arrow'
 import type { FieldValue } from '../../src/core/filter.ts'
-import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
+import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
 import { columnData, vectorData, vectorType } from './arrow-data.ts'
 import { type Columns, type ColumnType, columnName, own } from './columns.ts'
 import type { Sdk } from './sdk.ts'
@@ -8,17 +8,15 @@ import type { Sdk } from './sdk.ts'
 const metadataKey = 'millrace'
 const fieldsKey = 'millrace.fields'
 
-/** Columns that a search reads: everything but the vector. */
+/** Columns of a point: everything but the vector. */
+export function pointColumns(columns: Columns): string[] {
+  const fields = columns.typed().map(([field]) => columnName(field))
+  return [own.id, own.timestamp, own.topic, own.partition, own.offset, ...fields]
+}
+
+/** Columns that a search reads. */
 export function resultColumns(columns: Columns): string[] {
-  return [
-    own.id,
-    own.timestamp,
-    own.topic,
-    own.partition,
-    own.offset,
-    ...columns.typed().map(([field]) => columnName(field)),
-    '_distance',
-  ]
+  return [...pointColumns(columns), '_distance']
 }
 
 /** The schema of a new table, which carries the fingerprint of its vectors and the names of its fields. */
@@ -96,15 +94,21 @@ const ownValue: Readonly<Record<string, { type: ColumnType; of: (point: VectorPo
 
 /** Matches as a search returned them, best first. */
 export function toMatches(table: Table, columns: Columns): Match[] {
+  const distance = table.getChild('_distance')
+  return toStoredPoints(table, columns).map((point, row) => ({
+    ...point,
+    score: Math.max(-1, Math.min(1, 1 - Number(distance?.get(row)))),
+  }))
+}
+
+export function toStoredPoints(table: Table, columns: Columns): StoredPoint[] {
   const column = (name: string): Vector | null => table.getChild(name)
   const [id, timestamp, topic, partition, offset] = [own.id, own.timestamp, own.topic, own.partition, own.offset].map(
     column,
   )
-  const distance = column('_distance')
   const fields = columns.typed().map(([field, type]) => ({ field, type, values: column(columnName(field)) }))
   return Array.from({ length: table.numRows }, (_, row) => ({
     id: String(id?.get(row)),
-    score: Math.max(-1, Math.min(1, 1 - Number(distance?.get(row)))),
     fields: Object.fromEntries(fields.map(({ field, type, values }) => [field, cell(values?.get(row), type)])),
     timestamp: Number(timestamp?.get(row)),
     position: {

@@ -233,6 +233,26 @@ export function vectorStoreContract(
       expect(matches?.map(({ id }) => id)).toEqual(['a'])
     })
 
+    test('a scan, where there is one, gives every point once, without its vector', async () => {
+      const points = Array.from({ length: 1_200 }, (_, n) => pointOf(`p'${n}`, [1, n, 0], { category: `c${n % 7}` }, n))
+      const collection = await filled(points)
+      if (collection.scan === undefined) return
+      const seen = new Map<string, unknown>()
+      let pages = 0
+      for await (const page of collection.scan()) {
+        pages++
+        for (const { id, fields, timestamp, position } of page) {
+          expect(seen.has(id)).toBe(false)
+          seen.set(id, { category: fields.category, timestamp, position })
+        }
+      }
+      expect(pages).toBeGreaterThan(1)
+      const expected = points.map(({ id, fields, timestamp, position }) => {
+        return [id, { category: fields.category, timestamp, position }] as const
+      })
+      expect(seen).toEqual(new Map(expected))
+    })
+
     test('knows which collections there are', async () => {
       const wanted = spec()
       expect(await store.find(wanted.name)).toBeUndefined()
