@@ -31,7 +31,7 @@ export const topic = defineSink({
   topics: ({ topic: name }) => [name],
   async create({ topic: name, key, partitions }, { services, expressions, component }): Promise<BlockSink> {
     const keyOf = key === undefined ? (scope: Scope) => scope.key : expressions.compile(key, 'string')
-    const [log, codec] = await Promise.all([services.log(), services.serde.codec(name)])
+    const [log, codec] = await Promise.all([services.log(), services.serde.codec(name, 'write')])
     await log.ensureTopic(name, partitions === undefined ? {} : { partitions })
     return {
       takes: 'blocks',

@@ -57,7 +57,9 @@ export function readOutput(output: string, services: TestServices): Promise<Outp
 export async function readDeadLetters(topic: string, sourceTopic: string, services: Services): Promise<Output> {
   const log = await services.log()
   const codec = await services.serde.codec(sourceTopic)
-  const items = (await readRecords(log, topic)).map((record) => ({
+  const records = await readRecords(log, topic)
+  await codec.load?.(records.map(({ value }) => value))
+  const items = records.map((record) => ({
     ...eventOf(record, codec),
     component: headerText(record.headers, 'millrace-component'),
     code: headerText(record.headers, 'millrace-code'),
@@ -81,6 +83,7 @@ async function readChannel(channel: string, services: Services): Promise<Output>
 async function readTopic(topic: string, services: Services): Promise<Output> {
   const codec = await services.serde.codec(topic)
   const records = await readRecords(await services.log(), topic)
+  await codec.load?.(records.map(({ value }) => value))
   return { ordered: true, items: records.map((record) => eventOf(record, codec)) }
 }
 

@@ -149,7 +149,7 @@ function testedPipeline(spec: PipelineSpec, test: PipelineTest, catalog: Catalog
 async function appendGiven(services: Services, topic: string, given: readonly GivenEvent[]): Promise<void> {
   const log = await services.log()
   await log.ensureTopic(topic, onePartition)
-  const codec = await services.serde.codec(topic)
+  const codec = await services.serde.codec(topic, 'write')
   if (given.length > 0)
     await log.append(
       topic,

@@ -12,6 +12,7 @@ import { createSerde } from '../serde/index.ts'
 import { catalog } from './catalog.ts'
 import type { Cli, GlobalOptions } from './cli.ts'
 import { openRuntime } from './runtime.ts'
+import { lintSchemas } from './schema-lint.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The runtime and the pipeline files that a command works with. */
@@ -66,7 +67,7 @@ export async function openProject(cli: Cli, options: GlobalOptions, named: reado
 /** Checks every file, and the files together; problems come back all at once. */
 export async function lintProject({ runtime, files, folder }: Project): Promise<LintResult> {
   const expressions = createExpressions()
-  const serde = createSerde({ folder: runtime.schemas })
+  const serde = createSerde({ folder: runtime.schemas, registry: runtime.schemaRegistry })
   const problems: Problem[] = []
   const specs: PipelineSpec[] = []
   const texts = new Map<string, string>()
@@ -83,6 +84,7 @@ export async function lintProject({ runtime, files, folder }: Project): Promise<
     else problems.push(sameName(file, text, name, same.file))
   }
   problems.push(...lintAll(specs, catalog))
+  problems.push(...(await lintSchemas(specs, serde, folder)))
   return { problems, specs, texts }
 }
 

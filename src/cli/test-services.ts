@@ -6,7 +6,7 @@ import { openServices } from './services.ts'
 
 /** A runner whose tests use the project's schemas and model, and embedded stores in a folder that is removed again. */
 export function openTestRunner({ runtime }: Project): Promise<PipelineTestRunner> {
-  const { clickhouse: _clickhouse, vectors: _vectors, ...embedded } = runtime
+  const { clickhouse: _clickhouse, vectors: _vectors, schemaRegistry: _registry, ...embedded } = runtime
   return PipelineTestRunner.open({
     catalog,
     expressions: createExpressions(),

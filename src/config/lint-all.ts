@@ -61,11 +61,12 @@ function wayBack(
   return undefined
 }
 
-function topicsRead({ source }: PipelineSpec): readonly string[] {
+/** The topics that a pipeline reads, or patterns of them. */
+export function topicsRead({ source }: PipelineSpec): readonly string[] {
   return source.kind === 'topics' ? source.topics : []
 }
 
-function topicsWritten({ sinks }: PipelineSpec, catalog: Catalog): readonly string[] {
+export function topicsWritten({ sinks }: PipelineSpec, catalog: Catalog): readonly string[] {
   return sinks.flatMap(({ name, options }) => catalog.sinks.get(name)?.topics(options) ?? [])
 }
 

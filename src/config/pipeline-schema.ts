@@ -23,9 +23,9 @@ export const topicSource = z.strictObject({
     .union([topicOrPattern, z.array(topicOrPattern).min(1)])
     .describe('The topic to read, or a list of them. `orders.*` stands for all topics whose names begin so.'),
   format: z
-    .enum(['json'])
+    .enum(['json', 'avro', 'protobuf'])
     .optional()
-    .describe("How the topic's bytes are written. JSON unless its schema says otherwise."),
+    .describe("What the topic's schema is written in, as a check. JSON where there is none."),
   start: z
     .enum(['earliest', 'latest'])
     .default('earliest')

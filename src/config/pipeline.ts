@@ -2,8 +2,9 @@ import type { AnySink, Catalog } from '../core/component.ts'
 import { errorCode, errorMessage } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { ComponentUse, PipelineSpec } from '../core/pipeline.ts'
-import type { Serde } from '../core/serde.ts'
+import type { Codec, Serde } from '../core/serde.ts'
 import type { Shape } from '../core/shape.ts'
+import { isTopicPattern } from '../core/topic-pattern.ts'
 import { ComponentReader, optionSpan, type Use } from './components.ts'
 import { check, type Issue } from './issues.ts'
 import { lint } from './lint.ts'
@@ -30,10 +31,16 @@ export interface ParsedPipeline {
 type Source =
   | { readonly kind: 'topics'; readonly topics: readonly Topic[]; readonly options: TopicOptions }
   | { readonly kind: 'intake'; readonly use: Use }
-type TopicOptions = { readonly start: 'earliest' | 'latest'; readonly group?: string | undefined }
+interface TopicOptions {
+  readonly start: 'earliest' | 'latest'
+  readonly group?: string | undefined
+  readonly format?: string | undefined
+}
 interface Topic {
   readonly name: string
   readonly span: Span
+  /** What the pipeline takes its values to be, and where it says so. */
+  readonly format?: { readonly name: string; readonly span: Span } | undefined
 }
 
 /** Reads and checks a pipeline file. Never throws for what is in the text: every problem comes back, all at once. */
@@ -116,7 +123,10 @@ function readSource(
   if (data === undefined) return undefined
   const named = node.entries.get('topic')?.node
   const nodes = named?.items ?? (named === undefined ? [] : [named])
-  return { kind: 'topics', topics: nodes.map((topic) => ({ name: String(topic.value), span: topic })), options: data }
+  const formatNode = node.entries.get('format')?.node
+  const format = data.format && formatNode ? { name: data.format, span: formatNode } : undefined
+  const topics = nodes.map((topic) => ({ name: String(topic.value), span: topic, format }))
+  return { kind: 'topics', topics, options: data }
 }
 
 /** The fields of the source's events, as far as schemas declare them. */
@@ -150,12 +160,30 @@ async function checkTopicsWritten(
 }
 
 async function fieldsOf(topic: Topic, serde: Serde, problems: ProblemList): Promise<ReadonlySet<string> | undefined> {
+  if (isTopicPattern(topic.name)) return undefined
   try {
-    return (await serde.codec(topic.name)).fields
+    const codec = await serde.codec(topic.name)
+    if (topic.format) checkFormat(topic.name, topic.format, codec, problems)
+    return codec.fields
   } catch (error) {
     problems.add(topic.span, { code: errorCode(error) ?? 'schema_unusable', message: errorMessage(error) })
     return undefined
   }
+}
+
+function checkFormat(topic: string, format: Required<Topic>['format'], codec: Codec, problems: ProblemList): void {
+  if (format === undefined || format.name === codec.format) return
+  // Where a registry is bound, each value names its schema, so a topic without one of its own can hold any format.
+  if (codec.schema === undefined && codec.load !== undefined) return
+  const code = 'format_mismatch'
+  if (codec.schema !== undefined) {
+    const message = `the schema of the topic "${topic}" is ${codec.format}, not ${format.name}`
+    problems.add(format.span, { code, message, hint: 'leave out the format: the schema says it' })
+    return
+  }
+  const file = `${topic}${format.name === 'avro' ? '.avsc' : '.proto'}`
+  const message = `the values of the topic "${topic}" cannot be read as ${format.name} without a schema`
+  problems.add(format.span, { code, message, hint: `put it into ${file} among the schemas, or bind a schema registry` })
 }
 
 function specSource(source: Source, pipeline: string): PipelineSpec['source'] {

@@ -66,6 +66,27 @@ export function violation(problems: readonly SchemaProblem[]): InvalidInput {
 /** More of them help nobody, and a hostile value could have millions. */
 export const maxProblems = 20
 
+/** Where in a value something is, from the inside out: cheap to make, as nearly all of them are never shown. */
+export interface Place {
+  readonly within: Place | undefined
+  readonly name: string | number
+}
+
+export type Report = (place: Place | undefined, message: string) => void
+
+/** The problems that a check reports, up to a bound. */
+export function problemsOf(check: (report: Report) => void): SchemaProblem[] {
+  const problems: SchemaProblem[] = []
+  check((place, message) => {
+    if (problems.length < maxProblems) problems.push({ pointer: pointerOf(place), message })
+  })
+  return problems
+}
+
+function pointerOf(place: Place | undefined): string {
+  return place === undefined ? '' : childPointer(pointerOf(place.within), place.name)
+}
+
 /** The pointer (RFC 6901) of a member. */
 export function childPointer(pointer: string, name: string | number): string {
   return `${pointer}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`

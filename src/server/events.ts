@@ -114,6 +114,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: ServerCo
       const topic = await findTopic(log, pathParameter(c, 'topic'))
       const codec = await services.serde.codec(topic.name)
       const records = await peek(log, topic, partition, offset, limit)
+      await codec.load?.(records.map(({ value }) => value))
       return c.json({ events: records.map((record) => show(codec, record)) })
     },
   )
@@ -206,20 +207,26 @@ async function* tail(
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
   const first = last === 0 ? [] : await peek(log, topic, undefined, undefined, last)
-  for (const record of first) yield { data: show(codec, record) }
+  yield* shown(codec, first)
   const next = new Map(topic.partitions.map(({ partition, end }) => [partition, end]))
   while (!signal.aborted) {
     const grown = log.grown([topic.name], signal)
     let found = 0
     for (const [partition, from] of next) {
-      for (const record of await log.read({ topic: topic.name, partition }, from, readLimit)) {
-        next.set(partition, record.offset + 1)
-        found++
-        yield { data: show(codec, record) }
-      }
+      const records = await log.read({ topic: topic.name, partition }, from, readLimit)
+      const last = records.at(-1)
+      if (last) next.set(partition, last.offset + 1)
+      found += records.length
+      yield* shown(codec, records)
     }
     if (found === 0) await grown
   }
+}
+
+/** All are decoded before the first goes out: what `load` has fetched need not be kept for longer. */
+async function* shown(codec: Codec, records: readonly LogRecord[]): AsyncGenerator<ServerSentEvent> {
+  await codec.load?.(records.map(({ value }) => value))
+  yield* records.map((record) => ({ data: show(codec, record) }))
 }
 
 function show(codec: Codec, { partition, offset, timestamp, key, value, headers }: LogRecord) {

@@ -33,7 +33,7 @@ export async function publish(
   if (events.length === 0) throw new InvalidRequest(400, { code: 'no_events', message: 'The request has no events.' })
   if (events.length > maxEvents) throw tooManyEvents()
   const steps = keyPointer === undefined ? undefined : parsePointer(keyPointer)
-  const codec = await services.serde.codec(topic)
+  const codec = await services.serde.codec(topic, 'write')
   const errors: Detail[] = []
   const records: NewRecord[] = []
   for (const [index, event] of events.entries()) {

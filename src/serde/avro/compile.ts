@@ -1,16 +1,14 @@
 import { isJsonObject, type Json } from '../../core/event.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { badBytes, childPointer, put } from '../schema.ts'
+import { badBytes, type Place, put, type Report } from '../schema.ts'
 import type { AvroReader, AvroWriter } from './binary.ts'
 import { fixed, primitive, type Scalar } from './scalars.ts'
 import type { ArrayType, AvroField, AvroType, EnumType, MapType, RecordType, UnionType } from './schema.ts'
 
-export type Report = (pointer: string, message: string) => void
-
 /** A type as closures over the bytes. `write` is given values that `check` reports nothing of. */
 export interface Compiled {
   read(reader: AvroReader, depth: number): Json
-  check(value: Json, pointer: string, report: Report): void
+  check(value: Json, place: Place | undefined, report: Report): void
   write(value: Json, writer: AvroWriter): void
   /** Writes a default in the form in which schemas have them. */
   writeDefault(value: Json, writer: AvroWriter): void
@@ -58,24 +56,24 @@ export class AvroCompiler {
       read(reader, depth) {
         if (depth > maxDepth) throw badBytes(`nested more than ${maxDepth} levels deep`)
         const value: Record<string, Json> = {}
-        for (const field of fields) value[field.name] = field.compiled.read(reader, depth + 1)
+        for (const field of fields) put(value, field.name, field.compiled.read(reader, depth + 1))
         return value
       },
-      check(value, pointer, report) {
+      check(value, place, report) {
         if (!isJsonObject(value)) {
-          report(pointer, 'must be an object')
+          report(place, 'must be an object')
           return
         }
         for (const { name, compiled: inner, ...field } of fields) {
           const member = memberOf(value, name)
-          if (member !== undefined) inner.check(member, childPointer(pointer, name), report)
+          if (member !== undefined) inner.check(member, { within: place, name: name }, report)
           else if (field.default === undefined && !takesNull(field.type)) {
-            report(childPointer(pointer, name), 'is missing')
+            report({ within: place, name: name }, 'is missing')
           }
         }
         for (const name of Object.keys(value)) {
           if (known.has(name)) continue
-          report(childPointer(pointer, name), `is not a known field${didYouMean(name, [...known.keys()])}`)
+          report({ within: place, name: name }, `is not a known field${didYouMean(name, [...known.keys()])}`)
         }
       },
       write(value, writer) {
@@ -118,9 +116,9 @@ export class AvroCompiler {
         })
         return value
       },
-      check(value, pointer, report) {
-        if (!Array.isArray(value)) report(pointer, 'must be an array')
-        else for (const [index, entry] of value.entries()) item.check(entry, childPointer(pointer, index), report)
+      check(value, place, report) {
+        if (!Array.isArray(value)) report(place, 'must be an array')
+        else for (const [index, entry] of value.entries()) item.check(entry, { within: place, name: index }, report)
       },
       write: (value, writer) => writeAll(value, writer, item.write),
       writeDefault: (value, writer) => writeAll(value, writer, item.writeDefault),
@@ -144,10 +142,10 @@ export class AvroCompiler {
         readBlocks(reader, () => put(value, reader.string(), entry.read(reader, depth + 1)))
         return value
       },
-      check(value, pointer, report) {
-        if (!isJsonObject(value)) report(pointer, 'must be an object')
+      check(value, place, report) {
+        if (!isJsonObject(value)) report(place, 'must be an object')
         else
-          for (const [name, member] of Object.entries(value)) entry.check(member, childPointer(pointer, name), report)
+          for (const [name, member] of Object.entries(value)) entry.check(member, { within: place, name: name }, report)
       },
       write: (value, writer) => writeAll(value, writer, entry.write),
       writeDefault: (value, writer) => writeAll(value, writer, entry.writeDefault),
@@ -171,12 +169,12 @@ export class AvroCompiler {
         if (branch === undefined) throw badBytes('not of its Avro schema: it names a branch that a union does not have')
         return branch.read(reader, depth)
       },
-      check(value, pointer, report) {
+      check(value, place, report) {
         if (value === null && nullAt >= 0) return
-        if (only !== undefined) only.check(value, pointer, report)
-        else if (chosen(value) < 0) nearestBranch(branches, compiled, value)?.check(value, pointer, report)
+        if (only !== undefined) only.check(value, place, report)
+        else if (chosen(value) < 0) nearestBranch(branches, compiled, value)?.check(value, place, report)
         if (only === undefined && chosen(value) < 0 && nearestBranch(branches, compiled, value) === undefined) {
-          report(pointer, `must be one of ${branches.map(nameOf).join(', ')}`)
+          report(place, `must be one of ${branches.map(nameOf).join(', ')}`)
         }
       },
       write(value, writer) {
@@ -199,9 +197,9 @@ export class AvroCompiler {
 function ofScalar({ read, problem, write, writeDefault }: Scalar): Compiled {
   return {
     read,
-    check(value, pointer, report) {
+    check(value, place, report) {
       const message = problem(value)
-      if (message !== undefined) report(pointer, message)
+      if (message !== undefined) report(place, message)
     },
     write,
     writeDefault,
@@ -221,9 +219,9 @@ function enumeration({ symbols }: EnumType): Compiled {
       if (symbol === undefined) throw badBytes('not of its Avro schema: it names a symbol that an enum does not have')
       return symbol
     },
-    check(value, pointer, report) {
+    check(value, place, report) {
       if (typeof value === 'string' && indexes.has(value)) return
-      report(pointer, `must be one of ${JSON.stringify(symbols)}`)
+      report(place, `must be one of ${JSON.stringify(symbols)}`)
     },
     write,
     writeDefault: write,
@@ -248,7 +246,7 @@ function readBlocks(reader: AvroReader, readItem: () => void): void {
 
 function fits(compiled: Compiled, value: Json): boolean {
   let faults = 0
-  compiled.check(value, '', () => {
+  compiled.check(value, undefined, () => {
     faults += 1
   })
   return faults === 0

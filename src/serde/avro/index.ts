@@ -5,8 +5,8 @@ import {
   allReferences,
   badBytes,
   type Contract,
-  maxProblems,
   noPrefix,
+  problemsOf,
   type SchemaSource,
   unusable,
   violation,
@@ -26,10 +26,7 @@ export function avroContract(source: SchemaSource): Contract {
   /** The last value without fault: callers validate and then encode the same one, which is checked once. */
   let sound: Json | undefined
   const validate = (value: Json): SchemaProblem[] => {
-    const problems: SchemaProblem[] = []
-    compiled.check(value, '', (pointer, message) => {
-      if (problems.length < maxProblems) problems.push({ pointer, message })
-    })
+    const problems = problemsOf((report) => compiled.check(value, undefined, report))
     sound = problems.length === 0 ? value : undefined
     return problems
   }
@@ -53,7 +50,8 @@ export function avroContract(source: SchemaSource): Contract {
       }
       sound = undefined
       const writer = new AvroWriter()
-      compiled.write(value, writer)
+      // Only a default that does not fit its own field can still fail.
+      attempt(source.origin, () => compiled.write(value, writer))
       return writer.finish()
     },
     validate,

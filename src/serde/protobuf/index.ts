@@ -2,7 +2,7 @@ import protobuf from 'protobufjs'
 import { errorMessage, MillraceError } from '../../core/errors.ts'
 import type { Json } from '../../core/event.ts'
 import type { SchemaProblem } from '../../core/serde.ts'
-import { badBytes, type Contract, maxProblems, type SchemaSource, unusable, violation } from '../schema.ts'
+import { badBytes, type Contract, problemsOf, type SchemaSource, unusable, violation } from '../schema.ts'
 import { parseProtobuf, typesIn } from './files.ts'
 import { type Message, MessageCompiler } from './message.ts'
 
@@ -31,10 +31,7 @@ export function protobufContract(source: SchemaSource): Contract {
   /** The last value without fault: callers validate and then encode the same one, which is checked once. */
   let sound: Json | undefined
   const validate = (value: Json): SchemaProblem[] => {
-    const problems: SchemaProblem[] = []
-    main.check(value, '', (pointer, message) => {
-      if (problems.length < maxProblems) problems.push({ pointer, message })
-    })
+    const problems = problemsOf((report) => main.check(value, undefined, report))
     sound = problems.length === 0 ? value : undefined
     return problems
   }

@@ -13,9 +13,7 @@ import {
   whatFloatIs,
   whatInt64Is,
 } from '../numbers.ts'
-import { badBytes } from '../schema.ts'
-
-export type Report = (pointer: string, message: string) => void
+import { badBytes, type Place, type Report } from '../schema.ts'
 
 /** Protobuf's wire types. */
 export const wire = { varint: 0, fixed64: 1, delimited: 2, startGroup: 3, endGroup: 4, fixed32: 5 } as const
@@ -25,7 +23,7 @@ export interface Item {
   readonly wire: number
   /** `before` is what an earlier occurrence of the same field gave: messages are merged. */
   read(reader: Reader, depth: number, before?: Json): Json
-  check(value: Json, pointer: string, report: Report): void
+  check(value: Json, place: Place | undefined, report: Report): void
   write(value: Json, writer: Writer): void
   /** What is meant when nothing is written; messages have none. */
   readonly zero: Json | undefined
@@ -49,8 +47,8 @@ function item<T>({ wire: type, zero, what, read, of, write, isZero }: Kind<T>): 
     wire: type,
     zero,
     read,
-    check(value, pointer, report) {
-      if (of(value) === undefined) report(pointer, what)
+    check(value, place, report) {
+      if (of(value) === undefined) report(place, what)
     },
     write(value, writer) {
       const ready = of(value)
@@ -136,17 +134,20 @@ const string = item<string>({
   wire: wire.delimited,
   zero: '',
   what: 'must be a text',
-  read: (reader) => textOf(reader.bytes()),
+  read: readText,
   of: (value) => (typeof value === 'string' ? value : undefined),
   write: (value, writer) => writer.string(value),
   isZero: (value) => value === '',
 })
 
-function textOf(bytes: Uint8Array): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const text = buffer.toString('utf8')
+function readText(reader: Reader): string {
+  const start = reader.pos
+  const text = reader.string()
   // Only broken bytes make this character, unless it was there to begin with.
-  if (text.includes('\ufffd') && !isUtf8(buffer)) throw badBytes('not of its Protobuf schema: a string is not UTF-8')
+  if (text.includes('\ufffd')) {
+    reader.pos = start
+    if (!isUtf8(reader.bytes())) throw badBytes('not of its Protobuf schema: a string is not UTF-8')
+  }
   return text
 }
 

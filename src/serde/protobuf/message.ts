@@ -1,15 +1,15 @@
 import protobuf from 'protobufjs'
 import { isJsonObject, type Json } from '../../core/event.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { badBytes, childPointer, put } from '../schema.ts'
-import { endOf, enumeration, type Item, type Report, readParts, scalars, tag, wire } from './item.ts'
+import { badBytes, type Place, put, type Report } from '../schema.ts'
+import { endOf, enumeration, type Item, readParts, scalars, tag, wire } from './item.ts'
 import { maxDepth, wellKnown } from './well-known.ts'
 
 /** A message as closures over the wire. Fields bear the names that the file gives them. */
 export interface Message {
   readonly fieldNames: readonly string[]
   read(reader: protobuf.Reader, end: number, depth: number, into?: Record<string, Json>): Json
-  check(value: Json, pointer: string, report: Report): void
+  check(value: Json, place: Place | undefined, report: Report): void
   write(value: Json, writer: protobuf.Writer): void
 }
 
@@ -26,7 +26,7 @@ interface Field {
   readonly initial: (() => Json) | undefined
   readonly takesNull: boolean
   read(reader: protobuf.Reader, wireType: number, depth: number, before: Json | undefined): Json | undefined
-  check(value: Json, pointer: string, report: Report): void
+  check(value: Json, place: Place | undefined, report: Report): void
   write(value: Json, writer: protobuf.Writer): void
 }
 
@@ -43,7 +43,7 @@ export class MessageCompiler {
     const message: Message = {
       fieldNames: type.fieldsArray.map(({ name }) => name),
       read: (reader, end, depth, into) => readMessage(fields, byId, reader, end, depth, into),
-      check: (value, pointer, report) => checkMessage(fields, byName, value, pointer, report),
+      check: (value, place, report) => checkMessage(fields, byName, value, place, report),
       write(value, writer) {
         if (!isJsonObject(value)) return
         for (const field of fields) {
@@ -99,7 +99,7 @@ export class MessageCompiler {
       isZero: () => false,
       read: (reader, depth, before) =>
         message.read(reader, endOf(reader), depth + 1, isJsonObject(before) ? { ...before } : undefined),
-      check: (value, pointer, report) => message.check(value, pointer, report),
+      check: (value, place, report) => message.check(value, place, report),
       write(value, writer) {
         writer.fork()
         message.write(value, writer)
@@ -119,10 +119,10 @@ function readMessage(
 ): Json {
   if (depth > maxDepth) throw badBytes(`nested more than ${maxDepth} levels deep`)
   const value = into ?? {}
-  if (into === undefined) for (const { name, initial } of fields) if (initial) value[name] = initial()
+  if (into === undefined) for (const { name, initial } of fields) if (initial) put(value, name, initial())
   readParts(reader, end, (id, wireType) => {
     const field = byId.get(id)
-    const read = field?.read(reader, wireType, depth, value[field.name])
+    const read = field?.read(reader, wireType, depth, Object.hasOwn(value, field.name) ? value[field.name] : undefined)
     // A field that the schema does not have, or has with another type, is passed over.
     if (field === undefined || read === undefined) {
       reader.skipType(wireType)
@@ -138,30 +138,30 @@ function checkMessage(
   fields: readonly Field[],
   byName: ReadonlyMap<string, Field>,
   value: Json,
-  pointer: string,
+  place: Place | undefined,
   report: Report,
 ): void {
   if (!isJsonObject(value)) {
-    report(pointer, 'must be an object')
+    report(place, 'must be an object')
     return
   }
   const taken = new Map<string, string>()
   for (const [name, member] of Object.entries(value)) {
-    const place = childPointer(pointer, name)
+    const at = { within: place, name }
     const field = byName.get(name)
     if (field === undefined) {
-      report(place, `is not a known field${didYouMean(name, [...byName.keys()])}`)
+      report(at, `is not a known field${didYouMean(name, [...byName.keys()])}`)
       continue
     }
     if (member === null && !field.takesNull) continue
     const other = field.oneof === undefined ? undefined : taken.get(field.oneof)
-    if (other !== undefined) report(place, `cannot be set beside ${other}: they are of one oneof`)
+    if (other !== undefined) report(at, `cannot be set beside ${other}: they are of one oneof`)
     if (field.oneof !== undefined) taken.set(field.oneof, name)
-    field.check(member, place, report)
+    field.check(member, at, report)
   }
   for (const field of fields) {
     if (field.required && memberOf(value, field) === undefined) {
-      report(childPointer(pointer, field.name), 'is missing')
+      report({ within: place, name: field.name }, 'is missing')
     }
   }
 }
@@ -179,7 +179,7 @@ function singleField({ id, hasPresence }: protobuf.Field, item: Item): Shape {
     takesNull: item.takesNull === true,
     initial: hasPresence || zero === undefined ? undefined : () => zero,
     read: (reader, wireType, depth, before) => (wireType === item.wire ? item.read(reader, depth, before) : undefined),
-    check: (value, pointer, report) => item.check(value, pointer, report),
+    check: (value, place, report) => item.check(value, place, report),
     write(value, writer) {
       if (!hasPresence && item.isZero(value)) return
       tag(writer, id, item.wire)
@@ -206,9 +206,9 @@ function repeatedField({ id, packed }: protobuf.Field, item: Item): Shape {
       list.push(item.read(reader, depth))
       return list
     },
-    check(value, pointer, report) {
-      if (!Array.isArray(value)) report(pointer, 'must be an array')
-      else for (const [index, entry] of value.entries()) item.check(entry, childPointer(pointer, index), report)
+    check(value, place, report) {
+      if (!Array.isArray(value)) report(place, 'must be an array')
+      else for (const [index, entry] of value.entries()) item.check(entry, { within: place, name: index }, report)
     },
     write(value, writer) {
       const list = Array.isArray(value) ? value : []
@@ -249,15 +249,15 @@ function mapField({ id, keyType }: protobuf.MapField, item: Item): Shape {
       put(map, String(name), value ?? item.zero ?? {})
       return map
     },
-    check(value, pointer, report) {
+    check(value, place, report) {
       if (!isJsonObject(value)) {
-        report(pointer, 'must be an object')
+        report(place, 'must be an object')
         return
       }
       for (const [name, member] of Object.entries(value)) {
-        const place = childPointer(pointer, name)
-        key.check(keyValue(name), place, (where, message) => report(where, `has a name that ${message}`))
-        item.check(member, place, report)
+        const at = { within: place, name }
+        key.check(keyValue(name), at, (where, message) => report(where, `has a name that ${message}`))
+        item.check(member, at, report)
       }
     },
     write(value, writer) {

@@ -1,8 +1,8 @@
 import type { Reader, Writer } from 'protobufjs'
 import { isJsonObject, type Json } from '../../core/event.ts'
 import { instantOf } from '../instants.ts'
-import { badBytes, childPointer, put } from '../schema.ts'
-import { endOf, type Item, type Report, readParts, scalars, tag, wire } from './item.ts'
+import { badBytes, type Place, put, type Report } from '../schema.ts'
+import { endOf, type Item, readParts, scalars, tag, wire } from './item.ts'
 
 /** Google's well-known types, in the form that Protobuf's JSON mapping gives them. */
 
@@ -30,8 +30,8 @@ function moment(text: (moment: Moment) => Json, of: (value: Json) => Moment | un
       })
       return text({ seconds, nanos })
     },
-    check(value, pointer, report) {
-      if (of(value) === undefined) report(pointer, what)
+    check(value, place, report) {
+      if (of(value) === undefined) report(place, what)
     },
     write(value, writer) {
       const { seconds, nanos } = of(value) ?? { seconds: 0, nanos: 0 }
@@ -96,7 +96,7 @@ function wrapper(type: string): Item | undefined {
       })
       return value
     },
-    check: (value, pointer, report) => inner.check(value, pointer, report),
+    check: (value, place, report) => inner.check(value, place, report),
     write(value, writer) {
       writer.fork()
       if (!inner.isZero(value)) {
@@ -195,9 +195,9 @@ function dynamic(
     isZero: () => false,
     takesNull: what === undefined,
     read: (reader, depth) => read(reader, endOf(reader), depth + 1),
-    check(value, pointer, report) {
-      if (what !== undefined && !is(value)) report(pointer, what)
-      else checkDepth(value, pointer, report, 0)
+    check(value, place, report) {
+      if (what !== undefined && !is(value)) report(place, what)
+      else checkDepth(value, place, report, 0)
     },
     write(value, writer) {
       writer.fork()
@@ -208,13 +208,14 @@ function dynamic(
 }
 
 /** What is deeper could not be read again. */
-function checkDepth(value: Json, pointer: string, report: Report, depth: number): void {
+function checkDepth(value: Json, place: Place | undefined, report: Report, depth: number): void {
   if (typeof value !== 'object' || value === null) return
   if (depth > maxDepth / 2) {
-    report(pointer, `is nested more than ${maxDepth / 2} levels deep`)
+    report(place, `is nested more than ${maxDepth / 2} levels deep`)
     return
   }
-  for (const [name, member] of Object.entries(value)) checkDepth(member, childPointer(pointer, name), report, depth + 1)
+  for (const [name, member] of Object.entries(value))
+    checkDepth(member, { within: place, name: name }, report, depth + 1)
 }
 
 const wrapped: Readonly<Record<string, string>> = {
