@@ -1,7 +1,9 @@
 import type { LiveLog } from '../../src/core/live-log.ts'
+import type { Hashes } from '../../src/core/lookup.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import type { VectorCache } from '../../src/core/vector-cache.ts'
 import { Connection, type RedisSettings } from './connection.ts'
+import { createHashes } from './hashes.ts'
 import { type LiveLogOptions, RedisLiveLog } from './live-log.ts'
 import { createStateStore } from './state-store.ts'
 import { RedisVectorCache, type VectorCacheOptions } from './vector-cache.ts'
@@ -15,6 +17,8 @@ export interface RedisServices {
   readonly live: LiveLog
   readonly state: StateStore
   readonly vectors: VectorCache
+  /** Reference data, under the names that others have given them: without the prefix. */
+  readonly hashes: Hashes
   close(): Promise<void>
 }
 
@@ -32,6 +36,7 @@ export function openRedis(settings: RedisSettings, options: RedisOptions = {}): 
     live,
     state: createStateStore(connection),
     vectors,
+    hashes: createHashes(connection),
     async close() {
       await live.close()
       await vectors.close()

@@ -2,6 +2,7 @@ import type { Analytics } from './analytics.ts'
 import type { Embedder } from './embedder.ts'
 import type { EventLog } from './event-log.ts'
 import type { LiveLog } from './live-log.ts'
+import type { Hashes } from './lookup.ts'
 import type { Serde } from './serde.ts'
 import type { VectorStore } from './vector-store.ts'
 
@@ -13,4 +14,8 @@ export interface Services {
   vectors(): Promise<VectorStore>
   live(): Promise<LiveLog>
   embedder(): Promise<Embedder>
+  /** Redis as a place of reference data; left out when none is bound. */
+  hashes?(): Promise<Hashes>
+  /** What requests of lookups to an origin (`https://host:port`) carry as headers, such as credentials. */
+  headersFor?(origin: string): Readonly<Record<string, string>>
 }

@@ -5,8 +5,19 @@ import { dedupe } from './dedupe.ts'
 import { embed } from './embed.ts'
 import { filter } from './filter.ts'
 import { flatten } from './flatten.ts'
+import { lookup } from './lookup.ts'
 import { map } from './map.ts'
 import { redact } from './redact.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
-export const processors: readonly AnyProcessor[] = [chunk, classify, dedupe, embed, filter, flatten, map, redact]
+export const processors: readonly AnyProcessor[] = [
+  chunk,
+  classify,
+  dedupe,
+  embed,
+  filter,
+  flatten,
+  lookup,
+  map,
+  redact,
+]
