@@ -73,26 +73,26 @@ export async function execute(client: ClickHouseClient, sql: string, body?: read
   const said = await text(answer.stream)
   const status = answer.http_status_code ?? 200
   const refused = status < 200 || status > 299 || answer.response_headers['x-clickhouse-exception-code'] !== undefined
-  if (!refused && !lateException.test(said)) return
+  const late = refused ? undefined : lateException(said)
+  if (!refused && late === undefined) return
   const seconds = Number(answer.response_headers['retry-after'])
-  throw new RefusedRequest(status, said, seconds > 0 ? Math.min(seconds, longestWaitSeconds) * 1000 : undefined)
+  const wait = seconds > 0 ? Math.min(seconds, longestWaitSeconds) * 1000 : undefined
+  throw new RefusedRequest(status, late ?? said, wait)
 }
 
 const longestWaitSeconds = 60
 
-/** An error that came up when the answer had begun stands in the answer. */
-const lateException = /(^|\n)(__exception__|Code: \d+\. DB::Exception: )/
+/** An error that came up when the answer had begun stands in the answer, at the beginning of a line, where JSON has none. */
+function lateException(answer: string): string | undefined {
+  return /(?:^|\n)(?:__exception__[^C]*)?(Code: \d+\. DB::Exception: [\s\S]*?)(?:\n\d+ \w+\s+__exception__\s*)?$/.exec(
+    answer,
+  )?.[1]
+}
 
 /** The rows of an answer in the format `JSONCompact`. Throws the error that came in place of the rest. */
 export function parsedResult(answer: string): CompactResult {
-  const at = answer.search(lateException)
-  // In JSON text no line can begin like that.
-  if (at >= 0)
-    throw new RefusedRequest(
-      200,
-      answer.slice(answer.indexOf('Code: ', at)).replace(/\s+__exception__\s*$/, ''),
-      undefined,
-    )
+  const late = lateException(answer)
+  if (late !== undefined) throw new RefusedRequest(200, late, undefined)
   return compactResult(JSON.parse(answer))
 }
 

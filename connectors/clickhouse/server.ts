@@ -33,10 +33,14 @@ const clusterSeconds = 30
  * yet, so it may be down.
  */
 export async function openServer(options: ServerOptions, limits: QueryLimits): Promise<Engine> {
-  const { url, username = 'default', password = '', cluster } = options
-  const database = options.database ?? 'default'
+  const { cluster, database = 'default' } = options
   const secure = await tlsOptions(options)
-  const { origin, hostname } = new URL(url)
+  const url = new URL(options.url)
+  const { origin, hostname, protocol } = url
+  const username = decodeURIComponent(url.username) || (options.username ?? 'default')
+  const password = decodeURIComponent(url.password) || (options.password ?? '')
+  url.username = ''
+  url.password = ''
   // A certificate stands for a password where there is none.
   const byCertificate = secure.cert !== undefined && password === ''
   const access = {
@@ -50,9 +54,7 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
     max_open_connections: mostAtOnce,
     // A socket that the server has closed while this process was busy is not taken for an open one.
     keep_alive: { enabled: true, eagerly_destroy_stale_sockets: true },
-    ...(url.startsWith('https:')
-      ? { http_agent: new Agent({ ...secure, keepAlive: true, maxSockets: mostAtOnce }) }
-      : {}),
+    ...(protocol === 'https:' ? { http_agent: new Agent({ ...secure, keepAlive: true, maxSockets: mostAtOnce }) } : {}),
     ...(byCertificate
       ? {
           set_basic_auth_header: false,

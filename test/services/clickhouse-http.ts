@@ -36,7 +36,7 @@ export interface ClickHouseServer {
   /** The `content-encoding` and the user of each request. */
   readonly requests: readonly { readonly encoding: string | undefined; readonly user: string }[]
   /** From now on so many requests that match go wrong. */
-  fail(fault: Fault, times?: number, matching?: RegExp): void
+  fail(fault: Fault, times?: number, matching?: { test(sql: string): boolean }): void
   heal(): void
   /** Refuses connections, until `up`. */
   down(): Promise<void>
@@ -68,7 +68,7 @@ export async function startClickHouseHttp(options: ClickHouseHttpOptions = {}): 
   const engine = await openServerEngine({ folder, cluster })
   const statements: string[] = []
   const requests: { encoding: string | undefined; user: string }[] = []
-  let failing: { fault: Fault; times: number; matching: RegExp } | undefined
+  let failing: { fault: Fault; times: number; matching: { test(sql: string): boolean } } | undefined
 
   const faultFor = (sql: string): Fault | undefined => {
     if (failing === undefined || failing.times < 1 || !failing.matching.test(sql)) return undefined
@@ -127,6 +127,7 @@ export async function startClickHouseHttp(options: ClickHouseHttpOptions = {}): 
       }
       response.end(result)
     } catch (error) {
+      if (fault === 'lost' || fault === 'cut') return void request.socket.destroy()
       const message = (error instanceof Error ? error.message : String(error)).replace(/^Query failed: /, '')
       const code = message.match(/^Code: (\d+)/)?.[1] ?? '1002'
       response.writeHead(500, { 'X-ClickHouse-Exception-Code': code }).end(message)
