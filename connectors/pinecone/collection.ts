@@ -1,0 +1,307 @@
+import type { Index } from '@pinecone-database/pinecone'
+import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import {
+  assertKnownFields,
+  type Condition,
+  conditionFields,
+  filterCondition,
+  matchesCondition,
+} from '../../src/core/filter.ts'
+import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import type { Catalog, Description } from './catalog.ts'
+import type { Connection } from './connection.ts'
+import { Refused } from './failure.ts'
+import { Fields, type FieldType } from './fields.ts'
+import { type Native, toNative } from './filter.ts'
+import { Namespace, orMissing } from './namespace.ts'
+import { isWritten, keyOf, type Row, toMatch, toRow, toValues } from './records.ts'
+import { type Accepted, requests } from './requests.ts'
+
+/** Pinecone's limits: https://docs.pinecone.io/reference/api/database-limits/operation-limits */
+const maximumMetadataBytes = 40_000
+const maximumMatches = 10_000
+const maximumDeletes = 1_000
+/** Ids of one fetch, which stand in its address. */
+const fetchedAtOnce = 50
+const fetchedBytes = 6_000
+/** Requests of one write that are on their way at once. */
+const writesAtOnce = 4
+/** So few matches are never more than the 4 MB of an answer. */
+const surelyAnswered = 100
+
+/** One namespace of the index. */
+export class PineconeCollection implements Collection {
+  readonly #catalog: Catalog
+  readonly #namespace: Namespace
+  readonly #fingerprint: string
+  readonly #dimension: number
+  readonly #fields = new Fields()
+
+  constructor(connection: Connection, catalog: Catalog, name: string, description: Description) {
+    const { fingerprint, dimension, fields } = description
+    this.#catalog = catalog
+    this.#namespace = new Namespace(connection, name, dimension)
+    this.#fingerprint = fingerprint
+    this.#dimension = dimension
+    this.#fields.learn(fields)
+  }
+
+  get spec(): CollectionSpec {
+    return {
+      name: this.#namespace.name,
+      fingerprint: this.#fingerprint,
+      dimension: this.#dimension,
+      fields: this.#fields.names,
+    }
+  }
+
+  /** Makes fields known that are new. Their types follow with their first values. */
+  async declare(names: readonly string[]): Promise<void> {
+    if (names.every((name) => this.#fields.has(name))) return
+    await this.#refresh()
+    const missing = names.filter((name) => !this.#fields.has(name)).map((name) => [name, undefined] as const)
+    if (missing.length === 0) return
+    await this.#catalog.learn(this.#namespace.name, missing)
+    this.#fields.learn(missing)
+  }
+
+  async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
+    const rejections: Rejection[] = []
+    const settled = new Map<string, FieldType>()
+    const accepted = new Map<string, Accepted>()
+    if (points.some((point) => this.#isNews(point))) await this.#refresh()
+    for (const [index, point] of points.entries()) {
+      const rejection = this.#check(point, settled)
+      if (rejection !== undefined) {
+        rejections.push({ index, ...rejection })
+        continue
+      }
+      const row = toRow(point)
+      const metadataBytes = Buffer.byteLength(JSON.stringify(row.metadata))
+      // Of one id several times the last counts.
+      if (metadataBytes <= maximumMetadataBytes) accepted.set(row.id, { index, row })
+      else {
+        const message = `What is stored beside the vector takes ${metadataBytes} bytes as JSON; Pinecone takes ${maximumMetadataBytes}.`
+        rejections.push({ index, code: 'too_large', message })
+      }
+    }
+    if (settled.size > 0) {
+      await this.#catalog.learn(this.#namespace.name, settled)
+      this.#fields.learn(settled)
+    }
+    const refused = await inParallel(requests([...accepted.values()]), (part) => this.#write(part))
+    return [...rejections, ...refused.flat()].sort((left, right) => left.index - right.index)
+  }
+
+  async delete(ids: readonly string[]): Promise<void> {
+    const keys = [...new Set(ids.map(keyOf))]
+    const namespace = this.#namespace.name
+    await inParallel(chunks(keys, maximumDeletes), async (some) => {
+      const last = some.at(-1) ?? ''
+      const doing = `deleting from collection "${namespace}"`
+      await orMissing(
+        this.#namespace.write(
+          doing,
+          (index) => index.deleteMany({ ids: some, namespace }),
+          async (index) => !Object.hasOwn((await index.fetch({ ids: [last], namespace })).records, last),
+        ),
+      )
+    })
+  }
+
+  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
+    this.#checkQuery(vector, k)
+    const condition = filter === undefined ? undefined : filterCondition(filter)
+    const native = condition === undefined ? { filter: true, exact: true } : await this.#native(condition)
+    if (native.filter === false) return []
+    const matches =
+      condition === undefined || native.exact
+        ? await this.#query(vector, k, native)
+        : await this.#sift(vector, k, native, condition)
+    return matches.filter(({ score }) => score >= minScore)
+  }
+
+  /** What Pinecone's statistics say, which may be a little behind what a search finds. */
+  async count(): Promise<number> {
+    const namespace = this.#namespace.name
+    const stats = await this.#namespace.read(`counting collection "${namespace}"`, (index) =>
+      index.describeIndexStats(),
+    )
+    return stats.namespaces?.[namespace]?.recordCount ?? 0
+  }
+
+  /** Resolves once other processes too find what was written here. */
+  async settled(timeoutMs: number): Promise<void> {
+    await this.#namespace.settled(`closing collection "${this.#namespace.name}"`, timeoutMs)
+  }
+
+  #check(point: VectorPoint, settled: Map<string, FieldType>): Omit<Rejection, 'index'> | undefined {
+    const problem = vectorProblem(point.vector, this.#dimension)
+    return problem === undefined ? this.#fields.check(point.fields, settled) : { code: 'bad_vector', message: problem }
+  }
+
+  /** Whether a point has a field, or the first value of one, that another process may have made known. */
+  #isNews({ fields }: VectorPoint): boolean {
+    return Object.entries(fields).some(([name, value]) => value !== null && this.#fields.type(name) === undefined)
+  }
+
+  /** Writes records as one request. Where Pinecone refuses it, the halves are tried, down to the one that is to blame. */
+  async #write(part: readonly Accepted[]): Promise<Rejection[]> {
+    const namespace = this.#namespace.name
+    const records = part.map(({ row }) => row)
+    const last = records.at(-1)
+    try {
+      await this.#namespace.write(
+        `writing to collection "${namespace}"`,
+        (index) => index.upsert({ records, namespace }),
+        async (index) => last === undefined || isStored(index, namespace, last),
+      )
+      return []
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      const [first] = part
+      if (part.length === 1 && first !== undefined) {
+        return [{ index: first.index, code: 'refused', message: error.message }]
+      }
+      const middle = Math.ceil(part.length / 2)
+      return [...(await this.#write(part.slice(0, middle))), ...(await this.#write(part.slice(middle)))]
+    }
+  }
+
+  async #query(vector: Float32Array, topK: number, native: Native): Promise<Match[]> {
+    try {
+      const found = await this.#ask(vector, topK, native, true)
+      return found.map(({ id, score, metadata }) => toMatch(id, score, metadata))
+    } catch (error) {
+      if (!(error instanceof Refused) || topK <= surelyAnswered) throw error
+    }
+    // The answer would be larger than Pinecone sends: first the ids, then what belongs to them.
+    const found = await this.#ask(vector, topK, native, false)
+    const stored = await this.#fetch(found.map(({ id }) => id))
+    return found.flatMap(({ id, score }) => {
+      const metadata = stored.get(id)
+      return metadata === undefined ? [] : [toMatch(id, score, metadata)]
+    })
+  }
+
+  async #ask(vector: Float32Array, topK: number, { filter }: Native, includeMetadata: boolean) {
+    const namespace = this.#namespace.name
+    const query = {
+      namespace,
+      vector: toValues(vector),
+      topK,
+      includeMetadata,
+      ...(typeof filter === 'object' ? { filter } : {}),
+    }
+    const { matches } = await this.#namespace.query(`searching collection "${namespace}"`, (index) =>
+      index.query(query),
+    )
+    return matches
+  }
+
+  async #fetch(ids: readonly string[]): Promise<Map<string, Readonly<Record<string, unknown>>>> {
+    const namespace = this.#namespace.name
+    const pages = await inParallel(addressable(ids), (some) =>
+      this.#namespace.read(`reading from collection "${namespace}"`, (index) => index.fetch({ ids: some, namespace })),
+    )
+    return new Map(
+      pages.flatMap(({ records }) => Object.entries(records).map(([id, { metadata }]) => [id, metadata ?? {}])),
+    )
+  }
+
+  /** Asks for ever more matches of a filter that lets through too many, and takes those that fit the condition. */
+  async #sift(vector: Float32Array, k: number, native: Native, condition: Condition): Promise<Match[]> {
+    for (let topK = Math.max(surelyAnswered, 4 * k); ; topK *= 8) {
+      const asked = Math.min(topK, maximumMatches)
+      const found = await this.#query(vector, asked, native)
+      const fitting = found.filter(({ fields }) => matchesCondition(condition, fields))
+      if (fitting.length >= k || found.length < asked) return fitting.slice(0, k)
+      if (asked < maximumMatches) continue
+      throw new InvalidInput({
+        code: 'filter_too_broad',
+        message: `Pinecone cannot compare texts by order, and among the ${maximumMatches} nearest matches that it can look through ${fitting.length} of ${k} fit the filter.`,
+        hint: 'Add a condition on another field, compare numbers instead of texts, or ask for fewer matches.',
+      })
+    }
+  }
+
+  async #native(condition: Condition): Promise<Native> {
+    const named = [...conditionFields(condition)]
+    if (named.some((name) => this.#fields.type(name) === undefined)) await this.#refresh()
+    assertKnownFields(condition, this.#namespace.name, this.#fields.names)
+    return toNative(condition, this.#fields)
+  }
+
+  /** Learns which fields other processes have added, and what types they have. */
+  async #refresh(): Promise<void> {
+    this.#fields.learn(await this.#catalog.fields(this.#namespace.name))
+  }
+
+  #checkQuery(vector: Float32Array, k: number): void {
+    const problem = vectorProblem(vector, this.#dimension)
+    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
+    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
+    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
+  }
+}
+
+async function isStored(index: Index, namespace: string, row: Row): Promise<boolean> {
+  const { records } = await index.fetch({ ids: [row.id], namespace })
+  return isWritten(row, records[row.id]?.metadata)
+}
+
+/** Vectors of two models never mix. */
+export function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, index: string): void {
+  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
+  throw new Fatal({
+    code: 'fingerprint_mismatch',
+    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
+    hint: `Name another collection, or go back to the model it was made with; both are in the Pinecone index "${index}".`,
+  })
+}
+
+function describe({ fingerprint, dimension }: CollectionSpec): string {
+  return `fingerprint ${fingerprint}, dimension ${dimension}`
+}
+
+/** Why a vector has no cosine with others of this dimension, or undefined. */
+function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
+  if (vector.length !== dimension)
+    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
+  let squares = 0
+  for (const number of vector) squares += number * number
+  if (squares > 0 && Number.isFinite(squares)) return undefined
+  return 'The vector is zero or not finite, so it points nowhere.'
+}
+
+/** Does the work on each, a few at a time, and answers in order. */
+async function inParallel<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  for (const some of chunks(items, writesAtOnce)) results.push(...(await Promise.all(some.map(work))))
+  return results
+}
+
+function chunks<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size))
+}
+
+/** Cuts ids into fetches whose addresses servers take. */
+function addressable(ids: readonly string[]): string[][] {
+  const parts: string[][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const id of ids) {
+    const size = encodeURIComponent(id).length + '&ids='.length
+    const part = parts.at(-1)
+    if (part === undefined || bytes + size > fetchedBytes || part.length >= fetchedAtOnce) {
+      parts.push([id])
+      bytes = size
+    } else {
+      part.push(id)
+      bytes += size
+    }
+  }
+  return parts
+}
