@@ -36,7 +36,7 @@ export function onCluster({ cluster }: Engine): string {
 }
 
 /** The engine of the table that has the rows. */
-export function tableEngine({ cluster }: Engine, upsert: boolean): string {
+export function tableEngine({ cluster }: Pick<Engine, 'cluster'>, upsert: boolean): string {
   const versions = upsert ? ['`_version`', '`_deleted`'] : []
   const name = upsert ? 'ReplacingMergeTree' : 'MergeTree'
   if (cluster === undefined) return upsert ? `${name}(${versions.join(', ')})` : name
