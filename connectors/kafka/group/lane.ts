@@ -152,6 +152,11 @@ export class Lane implements LaneSource, FetchTarget {
     await this.settled()
   }
 
+  /** Compressed bytes that were fetched and not yet read. */
+  get waitingBytes(): number {
+    return this.#queue.bytes
+  }
+
   get offset(): number {
     return this.#queue.fetched
   }
@@ -159,7 +164,7 @@ export class Lane implements LaneSource, FetchTarget {
   get room(): number {
     if (this.revoked.aborted || this.leaving.aborted) return 0
     const most = this.#owner.laneBytes
-    const waiting = this.#queue.bytes
+    const waiting = this.waitingBytes
     return waiting > most / 2 ? 0 : most - waiting
   }
 

@@ -20,6 +20,8 @@ import type { TopicWatch } from './topic-watch.ts'
 const protocol = { type: 'consumer', name: 'millrace-cooperative' } as const
 const heartbeatMs = 1000
 const joinGroupKey = 11
+/** How long leaving waits for an id that was asked for. */
+const givenIdMs = 500
 
 export interface MembershipOptions {
   readonly group: string
@@ -141,11 +143,14 @@ export class Membership {
   /** Leaves the group. The others need not wait for the session to run out. Never throws. */
   async leave(): Promise<void> {
     if (this.#phase === 'left') return
+    const joining = this.#phase === 'joining' && this.#running !== undefined
     this.#phase = 'left'
     this.#end.abort()
     this.#changed.ring()
-    const memberId = this.#memberId
     this.ownership.end()
+    // The others would wait for an id that was given out and not used.
+    if (joining && this.#memberId === '') await this.#changed.next([], givenIdMs)
+    const memberId = this.#memberId
     if (memberId !== '') {
       try {
         const broker = await this.#pulse.broker()
@@ -238,8 +243,10 @@ export class Membership {
         return await broker.connectionPool.send(request)
       } catch (error) {
         const given = requiredMemberId(error)
-        if (given === undefined || this.#end.signal.aborted) throw error
+        if (given === undefined) throw error
         this.#memberId = given
+        this.#changed.ring()
+        if (this.#end.signal.aborted) throw error
       }
     }
   }

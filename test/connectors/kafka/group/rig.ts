@@ -133,12 +133,19 @@ export class Client {
     this.#producer = this.#kafka.producer()
   }
 
-  async topic(numPartitions = 1, name = `t-${randomUUID()}`): Promise<string> {
+  async topic(numPartitions = 1, configEntries: { name: string; value: string }[] = []): Promise<string> {
+    const topic = `t-${randomUUID()}`
     const admin = this.#kafka.admin()
     await admin.connect()
-    await admin.createTopics({ topics: [{ topic: name, numPartitions }], waitForLeaders: true })
+    await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }], waitForLeaders: false })
+    const known = () =>
+      admin.fetchTopicMetadata({ topics: [topic] }).then(
+        () => true,
+        () => false,
+      )
+    await eventually(known, 'the topic')
     await admin.disconnect()
-    return name
+    return topic
   }
 
   async send(topic: string, values: readonly (string | Buffer)[], partition = 0): Promise<void> {
