@@ -31,6 +31,10 @@ export class TopicMetadata {
   /** Ordered by number; empty for a topic that is not there. */
   async partitions(topic: string): Promise<PartitionMetadata[]> {
     try {
+      if (this.#cluster.targetTopics.has(topic)) {
+        const known = this.#known(topic)
+        if (known.length > 0) return known
+      }
       await this.#cluster.addMultipleTargetTopics([topic])
       let found = this.#known(topic)
       // The answer may have been on its way already when the topic was asked for.
