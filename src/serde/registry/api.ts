@@ -255,8 +255,10 @@ async function connect(settings: RegistrySettings): Promise<SchemaRegistryAPICli
   const password = settings.password ?? decodeURIComponent(url.password)
   url.username = ''
   url.password = ''
-  const { default: api } = await import('@kafkajs/confluent-schema-registry/dist/api/index.js')
-  return api.default({
+  const { default: loaded } = await import('@kafkajs/confluent-schema-registry/dist/api/index.js')
+  // A CommonJS module with a default export: Node answers its exports, bundlers answer that export.
+  const createClient = typeof loaded === 'function' ? loaded : loaded.default
+  return createClient({
     host: url.href.replace(/\/+$/, ''),
     clientId: 'millrace',
     // Tries are ours: those of the client leave out everything but GET.
