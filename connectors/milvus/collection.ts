@@ -1,9 +1,10 @@
-import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import type { MilvusClient } from '@zilliz/milvus2-sdk-node'
+import { Fatal, InvalidInput, type Rejection, Retryable } from '../../src/core/errors.ts'
 import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
 import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
 import type { Connection } from './connection.ts'
 import { keysExpression, type Predicate, toExpression } from './expression.ts'
-import { Refused } from './failure.ts'
+import { NotLoaded, Refused } from './failure.ts'
 import { Fields, type FieldType } from './fields.ts'
 import { keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow } from './rows.ts'
 import { column, type Description, fieldProperties, milvusName, readDescription } from './schema.ts'
@@ -13,6 +14,9 @@ const maximumRequestBytes = 16 * 1024 * 1024
 const maximumRequestRows = 4_000
 const maximumRequestDeletes = 1_000
 const maximumMatches = 10_000
+const storeAttempts = 5
+/** A large collection takes long until it is in memory. */
+const loadTimeoutMs = 600_000
 /** Every answer reflects every write that was answered before, whoever wrote. */
 const consistency = 'Strong'
 
@@ -84,7 +88,7 @@ export class MilvusCollection implements Collection {
     const condition = filter === undefined ? undefined : filterCondition(filter)
     const predicate = condition === undefined || (await this.#predicate(condition))
     if (predicate === false) return []
-    const { results } = await this.#connection.call(`searching collection "${this.#name}"`, (client) =>
+    const { results } = await this.#loaded(`searching collection "${this.#name}"`, (client) =>
       client.search({
         collection_name: this.#milvusName,
         anns_field: column.vector,
@@ -99,7 +103,7 @@ export class MilvusCollection implements Collection {
   }
 
   async count(): Promise<number> {
-    const { data } = await this.#connection.call(`counting collection "${this.#name}"`, (client) =>
+    const { data } = await this.#loaded(`counting collection "${this.#name}"`, (client) =>
       client.query({
         collection_name: this.#milvusName,
         output_fields: ['count(*)'],
@@ -112,6 +116,17 @@ export class MilvusCollection implements Collection {
   /** Waits for the writes in flight. */
   async drained(): Promise<void> {
     await this.#writing.catch(() => undefined)
+  }
+
+  /** Makes a call that needs the collection in memory, and sees to that if it is not. */
+  async #loaded<T>(doing: string, work: (client: MilvusClient) => Promise<T>): Promise<T> {
+    try {
+      return await this.#connection.call(doing, work)
+    } catch (error) {
+      if (!(error instanceof NotLoaded)) throw error
+      await loadCollection(this.#connection, this.#name)
+      return this.#connection.call(doing, work)
+    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -175,21 +190,33 @@ export class MilvusCollection implements Collection {
     return toExpression(condition, this.#fields)
   }
 
-  /** Stores fields, or the types of fields, with the collection. */
+  /** Stores fields, or the types of fields, with the collection, and sees that no one else's change went over them. */
   async #store(types: Iterable<readonly [string, FieldType | undefined]>): Promise<void> {
     const all = [...types]
-    await this.#connection.call(`adding fields to collection "${this.#name}"`, (client) =>
-      client.alterCollectionProperties({ collection_name: this.#milvusName, properties: fieldProperties(all) }),
-    )
-    this.#fields.learn(all)
+    const properties = fieldProperties(all)
+    for (let turn = 0; turn < storeAttempts; turn++) {
+      await this.#connection.call(`adding fields to collection "${this.#name}"`, (client) =>
+        client.alterCollectionProperties({ collection_name: this.#milvusName, properties }),
+      )
+      const stored = new Map(await this.#refresh())
+      if (all.every(([name, type]) => stored.has(name) && (type === undefined || stored.get(name) !== undefined))) {
+        return
+      }
+    }
+    throw new Retryable({
+      code: 'vectors_unavailable',
+      message: `Milvus at ${this.#connection.where} does not keep the fields that are added to collection "${this.#name}".`,
+    })
   }
 
   /** Learns which fields other processes have added, and what types they have. */
-  async #refresh(): Promise<void> {
+  async #refresh(): Promise<Description['fields']> {
     const described = await this.#connection.call(`reading collection "${this.#name}"`, (client) =>
       client.describeCollection({ collection_name: this.#milvusName }),
     )
-    this.#fields.learn(readDescription(described)?.fields ?? [])
+    const fields = readDescription(described)?.fields ?? []
+    this.#fields.learn(fields)
+    return fields
   }
 
   #checkQuery(vector: Float32Array, k: number): void {
@@ -198,6 +225,13 @@ export class MilvusCollection implements Collection {
     if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
     throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
   }
+}
+
+/** Has a collection held in memory, where Milvus searches it. */
+export async function loadCollection(connection: Connection, name: string): Promise<void> {
+  await connection.call(`loading collection "${name}"`, (client) =>
+    client.loadCollection({ collection_name: milvusName(name), timeout: loadTimeoutMs }),
+  )
 }
 
 /** Vectors of two models never mix. */

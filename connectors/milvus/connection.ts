@@ -70,7 +70,13 @@ export class Connection {
       logLevel: 'error',
       telemetry: { enabled: false },
       pool: { acquireTimeoutMillis: connectTimeoutMs },
-      channelOptions: { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 5_000 },
+      channelOptions: {
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 5_000,
+        // Servers end a connection that is asked too often whether it still is one.
+        'grpc.keepalive_time_ms': 60_000,
+        'grpc.keepalive_permit_without_calls': 0,
+      },
     })
     this.#client = client
     client.connectPromise.catch(() => {

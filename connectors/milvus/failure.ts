@@ -10,6 +10,7 @@ export interface Status {
 /** Codes of Milvus, from its `merr` package, that its answers and the tests of this file rely on. */
 const codes = {
   collectionNotFound: 100,
+  collectionNotLoaded: 101,
   databaseNotFound: 800,
   privileges: [1400, 1401, 1402],
   parameters: [1100, 1101, 1102, 1103, 1104, 1105],
@@ -21,6 +22,9 @@ const grpc = { invalidArgument: 3, permissionDenied: 7, outOfRange: 11, unauthen
 
 /** Milvus says that what it was asked cannot be done, so nothing that is tried again can help. */
 export class Refused extends Fatal {}
+
+/** The collection is not in memory: someone released it, or the server was started again. */
+export class NotLoaded extends Retryable {}
 
 export function succeeded({ error_code, code = 0 }: Status): boolean {
   return (error_code === 'Success' || error_code === 0) && code === 0
@@ -72,6 +76,9 @@ function answeredFailure(where: string, doing: string, status: Status): Millrace
       message: `Milvus at ${where} has no such collection any more (${doing}): ${text}`,
       hint: 'Start the pipeline again to make it anew, and replay it to fill it.',
     })
+  }
+  if (code === codes.collectionNotLoaded) {
+    return new NotLoaded({ code: 'vectors_unavailable', message: `Milvus at ${where} failed ${doing}: ${text}` })
   }
   if (code === codes.databaseNotFound) {
     return new Fatal({

@@ -1,6 +1,6 @@
 import { errorCode, Fatal, InvalidInput } from '../../src/core/errors.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
-import { assertSameVectors, MilvusCollection } from './collection.ts'
+import { assertSameVectors, loadCollection, MilvusCollection } from './collection.ts'
 import { Connection, type MilvusSettings } from './connection.ts'
 import { isMissingCollection, statusOf, succeeded } from './failure.ts'
 import {
@@ -18,8 +18,6 @@ export type { MilvusSettings } from './connection.ts'
 const possibleName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 /** Collections whose descriptions and counts are asked for at once. */
 const listedAtOnce = 8
-/** A large collection takes long until it is in memory. */
-const loadTimeoutMs = 600_000
 
 /**
  * Binds vectors to a Milvus server or cluster. The server is asked when a collection is first opened: until it can be
@@ -155,9 +153,7 @@ class MilvusStore implements VectorStore {
       const now = await client.describeIndex({ collection_name })
       return succeeded(now.status) && now.index_descriptions.length > 0 ? undefined : created
     })
-    await this.#connection.call(`loading collection "${name}"`, (client) =>
-      client.loadCollection({ collection_name, timeout: loadTimeoutMs }),
-    )
+    await loadCollection(this.#connection, name)
   }
 
   /** Undefined for a collection of someone else, or one that was dropped meanwhile. */
