@@ -16,6 +16,8 @@ export class Namespace {
   readonly #connection: Connection
   readonly #probe: number[]
   #written = 0
+  /** Every write up to this one has been found. */
+  #found = 0
   #numbered = false
   #unnumbered: Promise<unknown> = Promise.resolve()
 
@@ -75,7 +77,7 @@ export class Namespace {
 
   /** Resolves once others too find what was written through this object. */
   async settled(doing: string, timeoutMs: number = freshnessTimeoutMs): Promise<void> {
-    if (this.#written === 0) return
+    if (this.#found >= this.#written) return
     const query = { namespace: this.name, vector: this.#probe, topK: 1 }
     await this.query(doing, (index) => index.query(query), timeoutMs)
   }
