@@ -54,6 +54,8 @@ const compatibility = z.object({
   reason: z.string().nullish(),
 })
 
+const conflict = 409
+const unprocessable = 422
 const tries = 3
 /** Milliseconds. */
 const timeout = 5_000
@@ -103,28 +105,29 @@ export class RegistryApi {
    */
   async register(subject: string, schema: RegisteredSchema): Promise<number> {
     const body = bodyOf(schema)
-    const { id } = await this.#request(registered, (client) =>
-      client.Subject.register({ subject, body, timeout }),
-    ).catch((error: unknown) => {
+    try {
+      const { id } = await this.#request(registered, (client) => client.Subject.register({ subject, body, timeout }))
+      return id
+    } catch (error) {
       if (!(error instanceof RegistryError)) throw error
-      const [code, what] =
-        error.status === 409
-          ? ['incompatible_schema', 'is not compatible with what the registry has']
-          : ['schema_rejected', 'was not accepted by the registry']
+      if (error.status !== conflict && error.status !== unprocessable) throw this.#unavailable(error)
+      const incompatible = error.status === conflict
+      const what = incompatible ? 'is not compatible with what the registry has' : 'was not accepted by the registry'
       throw new InvalidInput({
-        code,
+        code: incompatible ? 'incompatible_schema' : 'schema_rejected',
         message: `the schema for the subject "${subject}" ${what} (${this.url}): ${error.message}`,
-        hint: 'change the schema so that existing readers and values still fit, or write to another topic',
+        hint: incompatible
+          ? 'change it so that existing readers and values still fit, or use another topic'
+          : undefined,
         cause: error,
       })
-    })
-    return id
+    }
   }
 
   /** Why the subject's latest version forbids this one; empty when it does not. `undefined`: there is no such subject. */
   async incompatibilities(subject: string, schema: RegisteredSchema): Promise<string[] | undefined> {
     const parameters = { subject, version: 'latest', verbose: true, body: bodyOf(schema), timeout }
-    const answer = await this.#find(compatibility, (client) => client.Subject.compatible(parameters))
+    const answer = await this.#find(compatibility, (client) => client.Subject.compatible(parameters)).catch(rejection)
     if (answer === undefined || answer.is_compatible) return answer && []
     const reasons = [...(answer.messages ?? []), ...(answer.reason ? [answer.reason] : [])]
     return reasons.length === 0 ? ['the registry does not say why'] : reasons
@@ -218,6 +221,13 @@ export class RegistryApi {
     })
     return this.#client
   }
+}
+
+/** A schema that the registry cannot even read is not compatible either. */
+function rejection(error: unknown): z.infer<typeof compatibility> {
+  const answer = error instanceof Retryable ? error.cause : error
+  if (!(answer instanceof RegistryError) || answer.status !== unprocessable) throw error
+  return { is_compatible: false, reason: answer.message }
 }
 
 interface Answer {

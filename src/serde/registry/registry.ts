@@ -95,8 +95,8 @@ export class Registry {
    * `InvalidInput` (`incompatible_schema`, `schema_rejected`) with the file's name.
    */
   async register(subject: string, source: SchemaSource): Promise<number> {
+    const schema = await this.#registered(source)
     try {
-      const schema = await this.#registered(source)
       // Asked first, since looking needs fewer rights than writing.
       return (await this.#api.lookUp(subject, schema))?.id ?? (await this.#api.register(subject, schema))
     } catch (error) {
