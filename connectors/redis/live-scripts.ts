@@ -34,7 +34,7 @@ end
 `
 
 /** How long a channel without events keeps the epoch that someone has asked for. */
-const unusedMs = 24 * 60 * 60 * 1000
+const unusedMs = 7 * 24 * 60 * 60 * 1000
 
 /** KEYS channel, events. ARGV epoch to take if a new one begins. Answers epoch, first, next. */
 export const headScript = script(`${channel}
