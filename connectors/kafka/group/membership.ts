@@ -19,6 +19,7 @@ import type { TopicWatch } from './topic-watch.ts'
 
 const protocol = { type: 'consumer', name: 'millrace-cooperative' } as const
 const heartbeatMs = 1000
+const guardMs = 100
 const joinGroupKey = 11
 /** How long leaving waits for an id that was asked for. */
 const givenIdMs = 500
@@ -116,7 +117,7 @@ export class Membership {
   }
 
   start(): void {
-    this.#running ??= Promise.all([this.#run(), this.#beat()])
+    this.#running ??= Promise.all([this.#run(), this.#beat(), this.#guard()])
   }
 
   /** Begins a round as soon as none is under way. */
@@ -219,6 +220,9 @@ export class Membership {
       groupAssignment,
     })
     this.#end.signal.throwIfAborted()
+    // Everything may have been lost while the answer was on its way.
+    this.#memberId = joined.memberId
+    this.#generation = joined.generationId
     this.ownership.confirm(sent)
     this.#undisturbed = Math.max(this.#undisturbed, sent.steady)
     this.#enter('stable')
@@ -280,10 +284,17 @@ export class Membership {
       if (signal.aborted) return
       if (this.identity === undefined) continue
       await this.#heartbeat(this.identity, every)
-      if (!signal.aborted && this.#generation >= 0 && !this.ownership.holds) {
-        this.#lose({ forgotten: false })
-        this.rejoin()
-      }
+    }
+  }
+
+  /** Gives everything up when the session has run out by this member's own clock, whatever the brokers are doing. */
+  async #guard(): Promise<void> {
+    const { signal } = this.#end
+    while (!signal.aborted) {
+      await pause(guardMs, signal)
+      if (signal.aborted || !this.ownership.ranOut) continue
+      this.#lose({ forgotten: false })
+      this.rejoin()
     }
   }
 

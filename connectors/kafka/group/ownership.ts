@@ -34,6 +34,11 @@ export class Ownership {
     this.#from = undefined
   }
 
+  /** It was held, and nothing was heard in time. */
+  get ranOut(): boolean {
+    return this.#from !== undefined && !this.holds
+  }
+
   get holds(): boolean {
     if (this.#from === undefined) return false
     const { steady, wall } = this.#now()
