@@ -5,6 +5,7 @@ import { addDoctor } from './commands/doctor.ts'
 import { addInit } from './commands/init.ts'
 import { addLint } from './commands/lint.ts'
 import { addList } from './commands/list.ts'
+import { addMigrate } from './commands/migrate.ts'
 import { addPipelines } from './commands/pipelines.ts'
 import { addPublish } from './commands/publish.ts'
 import { addQuery } from './commands/query.ts'
@@ -46,6 +47,7 @@ export function createProgram(cli: Cli): Command {
     addTopics,
     addPipelines,
     addDlq,
+    addMigrate,
     addList,
     addInit,
     addDoctor,

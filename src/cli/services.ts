@@ -5,7 +5,10 @@ import { openEmbeddedLiveLog } from '../../connectors/embedded-log/live-log.ts'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
 import type { Runtime } from '../config/runtime.ts'
 import type { Services } from '../core/services.ts'
+import type { VectorStore } from '../core/vector-store.ts'
 import { createEmbedder, type EmbedderStats, type LocalEmbedder } from '../embedding/embedder.ts'
+import { placedStore } from '../migration/placed-store.ts'
+import { Places } from '../migration/places.ts'
 import { createSerde } from '../serde/index.ts'
 import type { Log } from '../telemetry/index.ts'
 import { makeFolder } from './folder.ts'
@@ -14,6 +17,8 @@ import { packageRoot } from './package.ts'
 export type Bindings = Omit<Runtime, 'file' | 'base' | 'pipelines' | 'server'>
 
 export interface OpenServices extends Services {
+  /** The vector store itself, and where its collections are: `vectors` finds them there. */
+  readonly placed: { store(): Promise<VectorStore>; readonly places: Places }
   /** What the embedder has done so far, if it was needed. */
   embedderStats(): Promise<EmbedderStats | undefined>
   /** Closes what was opened. */
@@ -32,7 +37,9 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
 
   const eventLog = lazily(async () => openEmbeddedLog(await folder('log')))
   const live = lazily(async () => openEmbeddedLiveLog(await folder('live')))
-  const vectors = lazily(async () => openLanceDb(await folder('lancedb')))
+  const store = lazily(async () => openLanceDb(await folder('lancedb')))
+  const places = new Places(eventLog.get)
+  const vectors = lazily(async () => placedStore(await store.get(), places))
   const analytics = lazily(async () =>
     openAnalytics(clickhouse ? { ...clickhouse, limits } : { embedded: await folder('clickhouse'), limits }),
   )
@@ -49,11 +56,12 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
     log: eventLog.get,
     live: live.get,
     vectors: vectors.get,
+    placed: { store: store.get, places },
     analytics: analytics.get,
     embedder: model.get,
     embedderStats: async () => (await model.opened())?.stats(),
     close: async () => {
-      await Promise.all([model, analytics, vectors, live].map((service) => service.close()))
+      await Promise.all([model, analytics, store, live].map((service) => service.close()))
       await eventLog.close()
     },
   }

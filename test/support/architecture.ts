@@ -23,6 +23,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/live': ['src/core'],
   'src/telemetry': ['src/core'],
   'src/engine': ['src/core', 'src/telemetry'],
+  'src/migration': ['src/core', 'src/engine', 'src/telemetry'],
   'src/server': ['src/core', 'src/live', 'src/telemetry'],
   'src/client': ['src/live/protocol.ts'],
   'src/dashboard': ['src/client', 'src/live/protocol.ts'],
