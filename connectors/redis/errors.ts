@@ -7,6 +7,7 @@ const refusals = new RegExp(
     'ERR AUTH',
     'ERR unknown command',
     'ACL failure in script',
+    'user executing the script',
     'Unknown Redis command called from script',
   ].join('|'),
 )
