@@ -151,6 +151,11 @@ export function isConnectionLost(error: unknown): boolean {
   )
 }
 
+/** No answer came in time. The connection may be dead without either side having been told. */
+export function isTimedOut(error: unknown): boolean {
+  return names(error).includes('KafkaJSRequestTimeoutError')
+}
+
 export function isOffsetOutOfRange(error: unknown): boolean {
   return has(['OFFSET_OUT_OF_RANGE'], error)
 }

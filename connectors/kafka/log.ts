@@ -20,7 +20,6 @@ import { ExactAppends } from './exact-appends.ts'
 import { closeCluster } from './group/connections.ts'
 import { Groups } from './group/groups.ts'
 import { Growth } from './growth.ts'
-import { InternalTopic, internalPartitions, internalTopics } from './internal-topic.ts'
 import type { KafkaParts } from './parts.ts'
 import { PartitionReader } from './reader.ts'
 import type { KafkaSettings, Warn } from './settings.ts'
@@ -28,7 +27,7 @@ import { KafkaStateStore } from './state-store.ts'
 import { TopicAdmin } from './topic-admin.ts'
 import { TopicMetadata } from './topic-metadata.ts'
 import type { Share } from './transactor.ts'
-import type { WriterParts } from './writer-parts.ts'
+import { openWriterParts, type WriterParts } from './writer-parts.ts'
 
 export interface KafkaLogOptions {
   /** Where the state of lanes is kept, instead of in a topic. Whoever opened it closes it. */
@@ -49,14 +48,6 @@ export async function openKafkaLog(settings: KafkaSettings, options: KafkaLogOpt
 interface Appending {
   readonly cluster: Cluster
   readonly appender: Appender
-}
-
-/** Segments are closed early, so that compaction, which leaves the last one alone, has something to do. */
-const internalConfig = {
-  'segment.bytes': String(16 * 1024 * 1024),
-  'segment.ms': String(60 * 60 * 1000),
-  'min.cleanable.dirty.ratio': '0.2',
-  'compression.type': 'producer',
 }
 
 class KafkaLog implements EventLog {
@@ -85,7 +76,7 @@ class KafkaLog implements EventLog {
     this.#reader = new PartitionReader(control, this.#topics)
     this.#growth = new Growth(control, this.#topics)
     this.#appending = new Lazy(() => this.#openAppending())
-    this.#writing = new Lazy(() => this.#openWriting())
+    this.#writing = new Lazy(() => openWriterParts(settings, this.#admin, warn))
     const writing = () => this.#writing.get()
     this.#exact = new ExactAppends(writing)
     this.#atomic = new AtomicAppends(writing)
@@ -102,7 +93,7 @@ class KafkaLog implements EventLog {
 
   async append(topic: string, records: readonly NewRecord[], options: AppendOptions = {}): Promise<Position[]> {
     this.#assertOpen()
-    const count = await this.#topics.count(topic)
+    const count = await this.#topics.count(topic, highestPartition(records) + 1)
     const places = records.map((record) => this.#place(topic, count, record))
     const positions =
       options.once || options.state
@@ -200,28 +191,6 @@ class KafkaLog implements EventLog {
     return { cluster, appender: new Appender({ cluster, topics, settings: this.#settings }) }
   }
 
-  async #openWriting(): Promise<WriterParts> {
-    const cluster = await openCluster(this.#settings, 'transactions', { warn: this.#warn })
-    const topics = new TopicMetadata(cluster)
-    const reader = new PartitionReader(cluster, topics)
-    const ensure = (name: string) =>
-      this.#admin.ensure(
-        name,
-        { partitions: internalPartitions, compact: true, retentionMs: 0, retentionBytes: 0 },
-        internalConfig,
-      )
-    return {
-      settings: this.#settings,
-      cluster,
-      topics,
-      state: new InternalTopic(internalTopics.state, reader),
-      sequences: new InternalTopic(internalTopics.sequences, reader),
-      prepare: async () => {
-        await Promise.all([ensure(internalTopics.state), ensure(internalTopics.sequences)])
-      },
-    }
-  }
-
   #assertOpen(): void {
     if (this.#closing.signal.aborted) throw new Fatal({ code: 'log_closed', message: 'the event log is closed' })
   }
@@ -251,6 +220,11 @@ class Lazy<T> {
   async opened(): Promise<T | undefined> {
     return this.#made?.catch(() => undefined)
   }
+}
+
+/** -1 if no record asks for a partition. */
+function highestPartition(records: readonly NewRecord[]): number {
+  return records.reduce((highest, { partition = -1 }) => Math.max(highest, partition), -1)
 }
 
 /** The records of each partition, in the order in which they were given. */

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EncodedRecords, sealBatch } from './batch-writer.ts'
 import type { Broker, Cluster } from './cluster.ts'
-import { BrokerError, isConnectionLost, isMetadataStale, kafkaErrorType } from './errors.ts'
+import { BrokerError, isConnectionLost, isMetadataStale, isTimedOut, kafkaErrorType } from './errors.ts'
+import { dropConnections } from './group/connections.ts'
 import { type ProducedPartition, type ProducerIdentity, produce } from './requests.ts'
 import type { TopicMetadata } from './topic-metadata.ts'
 
@@ -145,6 +146,7 @@ export class Producer {
         produced.map((each) => [keyOf(each), each.errorCode === 0 ? each : new BrokerError(each.errorCode)]),
       )
     } catch (error) {
+      if (isTimedOut(error)) dropConnections(broker)
       return same(attempts, asError(error))
     }
   }

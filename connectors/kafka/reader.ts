@@ -27,7 +27,7 @@ export class PartitionReader {
 
   /** Committed records from an offset on; empty when there are none. Throws `NotFound`. */
   async read(place: TopicPartition, from: number, limit: ReadLimit): Promise<LogRecord[]> {
-    const count = await this.#topics.count(place.topic)
+    const count = await this.#topics.count(place.topic, place.partition + 1)
     if (place.partition >= count) return []
     const collected = new Collected(limit)
     const maxBytes = Math.min(mostBytes, Math.max(leastBytes, limit.bytes))

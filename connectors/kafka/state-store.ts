@@ -93,8 +93,8 @@ class LaneScope implements StateScope {
   }
 
   async prepare(from: number, changes: readonly StateChange[]): Promise<void> {
-    if (this.#lost) throw this.#fenced()
     if (changes.length === 0) return
+    if (this.#lost) throw this.#fenced()
     await this.#serial.run(() => this.#prepare(from, changes))
   }
 

@@ -4,9 +4,13 @@ import { didYouMean } from '../../src/core/nearest.ts'
 import type { Cluster } from './cluster.ts'
 import { explain } from './errors.ts'
 
+/** Another process may have given a topic more partitions: what is known is looked up again so often. */
+const freshMs = 30_000
+
 /** What one cluster connection knows of topics. Fresh answers are asked for where something is missing. */
 export class TopicMetadata {
   readonly #cluster: Cluster
+  #refreshed = Date.now()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
@@ -18,9 +22,13 @@ export class TopicMetadata {
     return partitions.length === 0 ? undefined : partitions.length
   }
 
-  /** Number of partitions. Throws `NotFound` (`topic_not_found`). */
-  async count(topic: string): Promise<number> {
-    const count = await this.find(topic)
+  /** Number of partitions; looked up anew if there seem to be fewer than `expected`. Throws `NotFound` (`topic_not_found`). */
+  async count(topic: string, expected = 1): Promise<number> {
+    let count = await this.find(topic)
+    if (count !== undefined && count < expected) {
+      await this.refresh()
+      count = await this.find(topic)
+    }
     if (count !== undefined) return count
     throw new NotFound({
       code: 'topic_not_found',
@@ -33,7 +41,10 @@ export class TopicMetadata {
     try {
       if (this.#cluster.targetTopics.has(topic)) {
         const known = this.#known(topic)
-        if (known.length > 0) return known
+        if (known.length > 0) {
+          this.#refreshInTime()
+          return known
+        }
       }
       await this.#cluster.addMultipleTargetTopics([topic])
       let found = this.#known(topic)
@@ -76,6 +87,13 @@ export class TopicMetadata {
     } catch (error) {
       throw explain(error, 'reading the metadata of topics')
     }
+  }
+
+  #refreshInTime(): void {
+    if (Date.now() - this.#refreshed < freshMs) return
+    this.#refreshed = Date.now()
+    // What is known still serves if nobody answers; whoever needs the brokers finds out.
+    this.refresh().catch(() => undefined)
   }
 
   #known(topic: string): PartitionMetadata[] {

@@ -9,9 +9,11 @@ import {
   isCoordinatorMoved,
   isMetadataStale,
   isProducerFenced,
+  isTimedOut,
   isTransactionPending,
   kafkaErrorType,
 } from './errors.ts'
+import { dropConnections } from './group/connections.ts'
 import { Producer } from './producer.ts'
 import { initProducer } from './requests.ts'
 import type { KafkaSettings } from './settings.ts'
@@ -156,8 +158,12 @@ export class Transactor {
         return await request(this.#coordinator)
       } catch (error) {
         const patience = kafkaErrorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION' ? unknownTopicMs : patienceMs
-        if (!isPassing(error) || Date.now() - began > patience) throw error
+        if (!isPassing(error) || Date.now() - began > patience) {
+          if (!isTransactionPending(error)) this.#coordinator = undefined
+          throw error
+        }
         if (!isTransactionPending(error)) {
+          if (this.#coordinator && isTimedOut(error)) dropConnections(this.#coordinator)
           this.#coordinator = undefined
           pause = Math.max(pause, 50)
           await this.#options.topics.refresh().catch(() => undefined)
