@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-export interface ClickHouseServerProcess {
+export interface ClickHouseServerProcess extends AsyncDisposable {
   readonly url: string
   readonly pid: () => number | undefined
   /** Ends it in order, and removes a folder that was made here. */
@@ -33,6 +33,10 @@ export async function startClickHouseServer(
     child.kill(signal)
     await exited
   }
+  const stop = async () => {
+    await end('SIGTERM')
+    if (options.folder === undefined) await rm(folder, { recursive: true, force: true })
+  }
   return {
     url,
     pid: () => started.child.pid,
@@ -40,17 +44,15 @@ export async function startClickHouseServer(
     restart: async () => {
       started = await start(Number(new URL(url).port), folder)
     },
-    stop: async () => {
-      await end('SIGTERM')
-      if (options.folder === undefined) await rm(folder, { recursive: true, force: true })
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   }
 }
 
 async function start(port: number, folder: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   // Each statement that runs holds a thread of libuv's pool.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '12' }
-  const child = spawn(process.execPath, [main, String(port), folder], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  const child = spawn(process.execPath, [main, String(port), folder], { stdio: ['pipe', 'pipe', 'pipe'], env })
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-10_000)

@@ -4,4 +4,6 @@ import { startClickHouseHttp } from '../services/clickhouse-http.ts'
 const [port = '0', folder] = process.argv.slice(2)
 const server = await startClickHouseHttp({ port: Number(port), folder })
 process.once('SIGTERM', () => void server.stop().then(() => process.exit(0)))
+// Its standard input ends with the process that started it.
+process.stdin.resume().once('end', () => process.exit(1))
 process.stdout.write(`${server.url}\n`)
