@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { Bell } from './bell.ts'
 
 const firstMs = 50
 const longestMs = 2000
@@ -11,5 +11,5 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
 
 /** Resolves when the time is over or the signal fires. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch(() => undefined)
+  await new Bell().next([signal], milliseconds)
 }
