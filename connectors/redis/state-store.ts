@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { Fenced } from '../../src/core/errors.ts'
+import { Fatal, Fenced } from '../../src/core/errors.ts'
 import type { Json } from '../../src/core/event.ts'
 import type { StateChange, StateScope, StateStore } from '../../src/core/state.ts'
 import type { Argument, Connection } from './connection.ts'
@@ -99,7 +99,7 @@ class RedisScope implements StateScope {
         args.push(key, value === undefined ? '' : JSON.stringify(value))
       }
       const reply = await this.#connection.run(prepare, this.#keys, args)
-      if (Array.isArray(reply)) this.#fence(String(reply[0]))
+      if (Array.isArray(reply)) this.#notOurs(String(reply[0]))
     }
   }
 
@@ -110,7 +110,7 @@ class RedisScope implements StateScope {
       const [state = ''] = this.#keys
       const [owner, ...stored] = values.parse(await this.#connection.text('hmget', [state, 'owner', ...fields]))
       // What someone else has written since belongs to positions that this reader does not know.
-      if (owner !== this.#token) this.#fence(owner ?? '')
+      if (owner !== this.#token) this.#notOurs(owner ?? '')
       for (const text of stored) found.push(text === null ? undefined : parse(text))
     }
     return found
@@ -146,11 +146,12 @@ class RedisScope implements StateScope {
     return [...keys].sort(([, a], [, b]) => a.compare(b)).map(([key]) => key)
   }
 
-  #fence(owner: string): never {
+  #notOurs(owner: string): never {
     if (owner === '') {
-      throw new Fenced({
+      throw new Fatal({
         code: 'state_lost',
-        message: `Redis no longer has the state of ${this.#scope}: its data were lost or deleted. It begins anew.`,
+        message: `Redis no longer has the state of ${this.#scope}: its data were deleted, or lost without persistence.`,
+        hint: 'Resume the pipeline to go on without what it has remembered.',
       })
     }
     throw new Fenced({ code: 'state_taken_over', message: `Someone else has taken over the state of ${this.#scope}.` })

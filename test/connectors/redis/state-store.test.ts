@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openRedis } from '../../../connectors/redis/index.ts'
-import { Fenced, Retryable } from '../../../src/core/errors.ts'
+import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import { stateStoreContract } from '../../contracts/state-store.ts'
 import { findService } from '../../services/services.ts'
 import { openState, removeKeys } from './support.ts'
@@ -14,7 +14,7 @@ describe.skipIf(url === undefined)('with one server', () => {
     return { open: async () => openState({ url, prefix }), remove: () => removeKeys({ url }, prefix) }
   })
 
-  test('state that is gone fences its owner', async () => {
+  test('state that is gone is not taken for an empty one by its owner', async () => {
     const prefix = `test-${randomUUID()}`
     const redis = openRedis({ url, prefix })
     const scope = await redis.state.takeOver('s', 0)
@@ -23,7 +23,7 @@ describe.skipIf(url === undefined)('with one server', () => {
     const lost = { code: 'state_lost' }
     await expect(scope.prepare(2, [{ key: 'a', value: 2 }])).rejects.toMatchObject(lost)
     await expect(scope.get(['a'])).rejects.toMatchObject(lost)
-    await expect(scope.get(['a'])).rejects.toBeInstanceOf(Fenced)
+    await expect(scope.get(['a'])).rejects.toBeInstanceOf(Fatal)
     await redis.close()
   })
 })
