@@ -99,43 +99,6 @@ declare module 'kafkajs/src/broker/index.js' {
     }[]
   }
 
-  export interface BatchContext {
-    readonly firstOffset: string
-    readonly firstTimestamp: string
-    readonly maxTimestamp: string
-    readonly lastOffsetDelta: number
-    readonly producerId: string
-    readonly producerEpoch: number
-    readonly firstSequence: number
-    readonly inTransaction: boolean
-    readonly isControlBatch: boolean
-    readonly timestampType: number
-    readonly magicByte: number
-  }
-
-  export interface FetchedMessage {
-    readonly offset: string
-    readonly timestamp: string
-    readonly key: Buffer | null
-    readonly value: Buffer | null
-    /** A header that occurs more than once has a list. */
-    readonly headers: Readonly<Record<string, Buffer | null | (Buffer | null)[]>>
-    readonly isControlRecord: boolean
-    /** Missing in messages of the old formats. */
-    readonly batchContext?: BatchContext
-  }
-
-  export interface FetchedPartition {
-    readonly partition: number
-    readonly errorCode: number
-    readonly highWatermark: string
-    readonly lastStableOffset: string
-    readonly lastStartOffset?: string
-    readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[]
-    /** All of the batches that were read, also what lies below the offset that was asked for. */
-    readonly messages: readonly FetchedMessage[]
-  }
-
   export interface FetchTopic {
     readonly topic: string
     readonly partitions: readonly { partition: number; fetchOffset: string | number; maxBytes: number }[]
@@ -160,18 +123,6 @@ declare module 'kafkajs/src/broker/index.js' {
     connect(): Promise<void>
     disconnect(): Promise<void>
     metadata(topics?: readonly string[]): Promise<Metadata>
-    /** Fetches go over a connection of their own, one after the other. */
-    fetch(options: {
-      readonly replicaId?: number
-      readonly isolationLevel?: 0 | 1
-      readonly maxWaitTime?: number
-      readonly minBytes?: number
-      readonly maxBytes?: number
-      readonly topics: readonly FetchTopic[]
-      readonly rackId?: string
-    }): Promise<{
-      readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[]
-    }>
     /** `timestamp`: -1 for the end, -2 for the start. */
     listOffsets(options: {
       readonly replicaId: number
@@ -265,11 +216,6 @@ declare module 'kafkajs/src/broker/index.js' {
         }[]
       }[]
     }>
-    /** `producerId` comes back as a decimal string. */
-    initProducerId(options: {
-      readonly transactionalId?: string | undefined
-      readonly transactionTimeout: number
-    }): Promise<{ readonly producerId: string; readonly producerEpoch: number }>
     addPartitionsToTxn(options: {
       readonly transactionalId: string
       readonly producerId: string
@@ -370,13 +316,4 @@ declare module 'kafkajs/src/protocol/encoder.js' {
     readonly buf: Buffer
     readonly buffer: Buffer
   }
-}
-
-declare module 'kafkajs/src/consumer/filterAbortedMessages.js' {
-  import type { FetchedMessage } from 'kafkajs/src/broker/index.js'
-
-  export default function filterAbortedMessages(options: {
-    messages: readonly FetchedMessage[]
-    abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[] | null
-  }): FetchedMessage[]
 }
