@@ -1,8 +1,7 @@
-import {
-  FileDescriptorProto,
-  type IDescriptorProto,
-  type IFieldDescriptorProto,
-} from 'protobufjs/ext/descriptor/index.js'
+import descriptor, { type IDescriptorProto, type IFieldDescriptorProto } from 'protobufjs/ext/descriptor/index.js'
+
+// A CommonJS module whose names Node cannot tell beforehand.
+const { FileDescriptorProto } = descriptor
 
 /** The names of `FieldDescriptorProto.Type`, from 1 on. A group, a message and an enum are named by their type. */
 const typeNames = [
