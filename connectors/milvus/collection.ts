@@ -1,7 +1,8 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node'
-import { Fatal, InvalidInput, type Rejection, Retryable } from '../../src/core/errors.ts'
+import { InvalidInput, type Rejection, Retryable } from '../../src/core/errors.ts'
 import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
 import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import { vectorProblem } from './checks.ts'
 import type { Connection } from './connection.ts'
 import { keysExpression, type Predicate, toExpression } from './expression.ts'
 import { NotLoaded, Refused } from './failure.ts'
@@ -234,20 +235,6 @@ export async function loadCollection(connection: Connection, name: string): Prom
   )
 }
 
-/** Vectors of two models never mix. */
-export function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, where: string): void {
-  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
-  throw new Fatal({
-    code: 'fingerprint_mismatch',
-    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
-    hint: `Name another collection, go back to the model it was made with, or drop the collection "${milvusName(stored.name)}" in Milvus at ${where} and replay the pipeline.`,
-  })
-}
-
-function describe({ fingerprint, dimension }: CollectionSpec): string {
-  return `fingerprint ${fingerprint}, dimension ${dimension}`
-}
-
 /** Cuts what is written into requests that Milvus takes. */
 function requests(accepted: readonly Accepted[]): Accepted[][] {
   const parts: Accepted[][] = []
@@ -263,14 +250,4 @@ function requests(accepted: readonly Accepted[]): Accepted[][] {
     }
   }
   return parts
-}
-
-/** Why a vector has no cosine with others of this dimension, or undefined. */
-function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
-  if (vector.length !== dimension)
-    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
-  let squares = 0
-  for (const number of vector) squares += number * number
-  if (squares > 0 && Number.isFinite(squares)) return undefined
-  return 'The vector is zero or not finite, so it points nowhere.'
 }

@@ -1,6 +1,7 @@
 import { errorCode, Fatal, InvalidInput } from '../../src/core/errors.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
-import { assertSameVectors, loadCollection, MilvusCollection } from './collection.ts'
+import { assertSameVectors } from './checks.ts'
+import { loadCollection, MilvusCollection } from './collection.ts'
 import { Connection, type MilvusSettings } from './connection.ts'
 import { isMissingCollection, statusOf, succeeded } from './failure.ts'
 import {

@@ -1,5 +1,5 @@
 import type { Index } from '@pinecone-database/pinecone'
-import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import { InvalidInput, type Rejection } from '../../src/core/errors.ts'
 import {
   assertKnownFields,
   type Condition,
@@ -9,23 +9,19 @@ import {
 } from '../../src/core/filter.ts'
 import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
 import type { Catalog, Description } from './catalog.ts'
+import { vectorProblem } from './checks.ts'
 import type { Connection } from './connection.ts'
 import { Refused } from './failure.ts'
 import { Fields, type FieldType } from './fields.ts'
 import { type Native, toNative } from './filter.ts'
 import { Namespace, orMissing } from './namespace.ts'
 import { isWritten, keyOf, type Row, toMatch, toRow, toValues } from './records.ts'
-import { type Accepted, requests } from './requests.ts'
+import { type Accepted, addressable, chunks, inParallel, requests } from './requests.ts'
 
 /** Pinecone's limits: https://docs.pinecone.io/reference/api/database-limits/operation-limits */
 const maximumMetadataBytes = 40_000
 const maximumMatches = 10_000
 const maximumDeletes = 1_000
-/** Ids of one fetch, which stand in its address. */
-const fetchedAtOnce = 50
-const fetchedBytes = 6_000
-/** Requests of one write that are on their way at once. */
-const writesAtOnce = 4
 /** So few matches are never more than the 4 MB of an answer. */
 const surelyAnswered = 100
 
@@ -248,60 +244,4 @@ export class PineconeCollection implements Collection {
 async function isStored(index: Index, namespace: string, row: Row): Promise<boolean> {
   const { records } = await index.fetch({ ids: [row.id], namespace })
   return isWritten(row, records[row.id]?.metadata)
-}
-
-/** Vectors of two models never mix. */
-export function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, index: string): void {
-  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
-  throw new Fatal({
-    code: 'fingerprint_mismatch',
-    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
-    hint: `Name another collection, or go back to the model it was made with; both are in the Pinecone index "${index}".`,
-  })
-}
-
-function describe({ fingerprint, dimension }: CollectionSpec): string {
-  return `fingerprint ${fingerprint}, dimension ${dimension}`
-}
-
-/** Why a vector has no cosine with others of this dimension, or undefined. */
-function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
-  if (vector.length !== dimension)
-    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
-  let squares = 0
-  for (const number of vector) squares += number * number
-  if (squares > 0 && Number.isFinite(squares)) return undefined
-  return 'The vector is zero or not finite, so it points nowhere.'
-}
-
-/** Does the work on each, a few at a time, and answers in order. */
-async function inParallel<Item, Result>(
-  items: readonly Item[],
-  work: (item: Item) => Promise<Result>,
-): Promise<Result[]> {
-  const results: Result[] = []
-  for (const some of chunks(items, writesAtOnce)) results.push(...(await Promise.all(some.map(work))))
-  return results
-}
-
-function chunks<Item>(items: readonly Item[], size: number): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size))
-}
-
-/** Cuts ids into fetches whose addresses servers take. */
-function addressable(ids: readonly string[]): string[][] {
-  const parts: string[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const id of ids) {
-    const size = encodeURIComponent(id).length + '&ids='.length
-    const part = parts.at(-1)
-    if (part === undefined || bytes + size > fetchedBytes || part.length >= fetchedAtOnce) {
-      parts.push([id])
-      bytes = size
-    } else {
-      part.push(id)
-      bytes += size
-    }
-  }
-  return parts
 }

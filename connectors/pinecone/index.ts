@@ -1,7 +1,8 @@
 import { Fatal, InvalidInput } from '../../src/core/errors.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { Catalog, type Description } from './catalog.ts'
-import { assertSameVectors, PineconeCollection } from './collection.ts'
+import { assertSameVectors } from './checks.ts'
+import { PineconeCollection } from './collection.ts'
 import { Connection, type PineconeSettings } from './connection.ts'
 
 export type { PineconeSettings } from './connection.ts'
