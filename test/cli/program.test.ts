@@ -16,7 +16,7 @@ const program = createProgram({
 const commands = descendants(program)
 
 test('has the commands that are documented', () => {
-  const documented = 'run lint test publish tap search query topics pipelines dlq list init doctor schema'
+  const documented = 'run lint test publish tap search query topics pipelines dlq migrate list init doctor schema'
   expect(program.commands.map((command) => command.name())).toEqual(documented.split(' '))
 })
 

@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
 import { findPostgres } from '../services/postgres.ts'
+import { findService } from '../services/services.ts'
 import { call, pipelineStatus, sleep, until, vectorsIn } from '../support/api.ts'
 import { launch, type RunningCli, runCli, startCli, tempFolder } from '../support/cli.ts'
 
@@ -40,11 +41,11 @@ beforeEach(async () => {
 })
 
 /** Publishes new versions of tickets; answers the newest accepted version of each, `undefined` for those deleted. */
-function publisher({ address }: RunningCli) {
+function publisher({ address }: RunningCli, topic = 'tickets') {
   const newest = new Map<string, number | undefined>()
   let stopped = false
   const post = async (type: string, body: unknown) => {
-    const response = await fetch(`${address}/v1/topics/tickets/events?key=/id`, {
+    const response = await fetch(`${address}/v1/topics/${topic}/events?key=/id`, {
       method: 'POST',
       headers: { 'content-type': type },
       body: JSON.stringify(body),
@@ -90,9 +91,9 @@ async function storedIn(name: string) {
   return { stored, fingerprint }
 }
 
-async function caughtUp({ address }: RunningCli): Promise<void> {
+async function caughtUp({ address }: RunningCli, name = 'tickets'): Promise<void> {
   await until(async () => {
-    const { lag, state } = await call(`${address}/v1/pipelines/tickets`, pipelineStatus)
+    const { lag, state } = await call(`${address}/v1/pipelines/${name}`, pipelineStatus)
     return state === 'running' && lag === 0
   })
 }
@@ -185,27 +186,30 @@ describe('a collection is moved to another model', () => {
 })
 
 const postgres = await findPostgres()
-describe.each([
-  ['LanceDB', {}, true],
-  ['pgvector', { MILLRACE_VECTORS_PGVECTOR_URL: postgres ?? '' }, postgres !== undefined],
-])('with the same model, in %s', (_store, bound, there) => {
+const kafka = await findService('kafka')
+describe.each<[string, Record<string, string | undefined>]>([
+  ['LanceDB', {}],
+  ['pgvector', { MILLRACE_VECTORS_PGVECTOR_URL: postgres }],
+  ['LanceDB, with events in Kafka', { MILLRACE_KAFKA_BROKERS: kafka }],
+])('with the same model, in %s', (_where, settings) => {
+  const there = Object.values(settings).every((value) => value !== undefined)
+  const bound = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? '']))
+
   test.skipIf(!there)(
     'a collection is made anew without anyone noticing',
     async () => {
       const { path: cwd } = folder
-      // Tests share the server: the collection needs a name of its own.
+      // Tests share the servers: what is in them needs names of its own.
       const name = `tickets-${randomUUID()}`
-      await writeFile(
-        join(cwd, 'pipelines/tickets.yaml'),
-        pipeline.replace('collection: tickets', `collection: ${name}`),
-      )
+      const renamed = pipeline.replaceAll(/(name|topic|collection): tickets/g, `$1: ${name}`)
+      await writeFile(join(cwd, 'pipelines/tickets.yaml'), renamed.replace('live: tickets', `live: ${name}`))
       await using running = await startCli(['run'], { cwd, env: bound })
-      const tickets = publisher(running)
+      const tickets = publisher(running, name)
       await tickets.put(
         Array.from({ length: 300 }, (_, n) => `old-${n}`),
         1,
       )
-      await caughtUp(running)
+      await caughtUp(running, name)
       const publishing = tickets.run()
       const args = ['migrate', name, '--reindex', '--json']
       const moved = await runCli(args, { cwd, env: bound })
@@ -213,7 +217,7 @@ describe.each([
       await sleep(500)
       tickets.stop()
       await publishing
-      await caughtUp(running)
+      await caughtUp(running, name)
       const expected = [...tickets.newest].filter(([, version]) => version !== undefined)
       expect(await vectorsIn(running.address, name)).toBe(expected.length)
       const all = await call(`${running.address}/v1/collections/${name}/search`, foundVersions, {
@@ -224,7 +228,7 @@ describe.each([
       const kept = new Map(expected)
       expect(versions.filter(([id, version]) => kept.get(id) !== version)).toEqual([])
       expect(versions).toHaveLength(Math.min(1_000, expected.length))
-      const { state } = await call(`${running.address}/v1/pipelines/tickets`, pipelineStatus)
+      const { state } = await call(`${running.address}/v1/pipelines/${name}`, pipelineStatus)
       expect(state).toBe('running')
     },
     120_000,
