@@ -23,7 +23,15 @@ const retryMs = 250
 /** Channels of which it is remembered what this process knows of them. */
 const rememberedChannels = 10_000
 
-/** The live log on Redis Streams: any number of processes append to a channel and follow it. */
+/**
+ * The live log on Redis Streams: any number of processes append to a channel and follow it.
+ *
+ * Redis replicates after it has answered, so a failover can lose the last appends that were acknowledged, the lanes'
+ * source offsets with them. Nothing is doubled by that, and every failover begins a new epoch, so that no client takes up a
+ * position that now means another event. `WAIT` after each append would make such a loss rarer, not impossible (the replica
+ * that has answered need not be the one that is chosen), and cost a round trip to a replica; `min-replicas-to-write` at the
+ * server bounds it for all of its users.
+ */
 export class RedisLiveLog implements LiveLog {
   readonly #connection: Connection
   readonly #keepEvents: number

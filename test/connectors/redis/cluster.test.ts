@@ -41,7 +41,7 @@ describe.skipIf(missing !== undefined)('with a cluster', () => {
   )
 
   test('a primary that crashes loses nothing but what its replica had not received', { timeout: 60_000 }, async () => {
-    const settings = { cluster: servers.nodes, prefix: `test-${randomUUID()}` }
+    const settings = { cluster: servers.nodes, prefix: 'failover' }
     const [primary] = servers.servers
     await failover(settings, async () => primary?.kill())
   })
