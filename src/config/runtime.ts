@@ -62,9 +62,25 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
     ...data,
     data: resolve(base, data.data),
     schemas: resolve(base, data.schemas),
+    ...(data.kafka && { kafka: { ...data.kafka, tls: data.kafka.tls && withFiles(data.kafka.tls, base) } }),
+    ...(data.schemaRegistry && { schemaRegistry: withFiles(data.schemaRegistry, base) }),
+    ...(data.clickhouse && { clickhouse: withFiles(data.clickhouse, base) }),
     file: text === undefined ? undefined : path,
     base,
   }
+}
+
+interface TlsFiles {
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
+
+/** With the paths of PEM files made absolute. */
+function withFiles<T extends TlsFiles>(settings: T, base: string): T {
+  const absolute = (path: string | undefined) => path && resolve(base, path)
+  const { ca, cert, key } = settings
+  return { ...settings, ca: absolute(ca), cert: absolute(cert), key: absolute(key) }
 }
 
 /**

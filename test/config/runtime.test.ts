@@ -184,9 +184,22 @@ defaults: { partitions: 2 }
     await expect(loadRuntime({ file: 'none.yaml', env: {}, cwd })).rejects.toMatchObject({ code: 'runtime_unreadable' })
   })
 
+  test('finds PEM files from its own folder on', async () => {
+    const runtime = await load(
+      'kafka: { brokers: a, tls: { ca: tls/ca.pem } }\n' +
+        'schemaRegistry: { url: "https://r", cert: c.pem, key: /keys/k.pem }\n' +
+        'clickhouse: { url: "https://c", ca: ca.pem }',
+    )
+    expect(runtime.kafka?.tls).toMatchObject({ ca: join(cwd, 'tls/ca.pem') })
+    expect(runtime.schemaRegistry).toMatchObject({ cert: join(cwd, 'c.pem'), key: '/keys/k.pem' })
+    expect(runtime.clickhouse).toMatchObject({ ca: join(cwd, 'ca.pem') })
+  })
+
   test('is shown without its secrets', async () => {
     const runtime = await load(
-      'server: { token: "abcdefghijklmnop" }\nclickhouse: { url: "http://me:hunter2@h:1", password: hunter2 }',
+      'server: { token: "abcdefghijklmnop" }\nclickhouse: { url: "http://me:hunter2@h:1", password: hunter2 }\n' +
+        'kafka: { brokers: a, sasl: { mechanism: oauthbearer, tokenUrl: "https://t", clientId: i, clientSecret: hunter2 } }\n' +
+        'vectors: { pgvector: { url: "postgres://u:hunter2@p/d" } }\nredis: { url: "redis://:hunter2@r" }',
     )
     const shown = JSON.stringify(redacted(runtime))
     expect(shown).not.toMatch(/hunter2|abcdefghijklmnop/)
