@@ -193,6 +193,13 @@ class Pump {
 }
 
 function refusal({ topic }: Job, error: unknown, ambiguous: boolean): unknown {
+  // Nobody else has this identity: the brokers have lost count of it, which a new one puts right.
+  if (isProducerForgotten(error) && !ambiguous)
+    return new Retryable({
+      code: 'log_unavailable',
+      message: `Kafka: appending to topic "${topic}": the brokers have forgotten this producer`,
+      cause: error,
+    })
   const explained = explain(error, `appending to topic "${topic}"`)
   if (!ambiguous) return explained
   return new Retryable({

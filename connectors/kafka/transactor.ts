@@ -40,13 +40,15 @@ const patienceMs = 30_000
 const unknownTopicMs = 5_000
 
 /**
- * Writes transactions under one transactional id. After anything but a success or a clean abort it is of no more use until
- * `takeOver` or `recover` has settled what was open.
+ * Writes transactions under one transactional id, one at a time. After anything but a success or a clean abort it is of no
+ * more use until `takeOver` or `recover` has settled what was open.
  */
 export class Transactor {
   readonly #options: TransactorOptions
   readonly #producer: Producer
   #coordinator: Broker | undefined
+  /** A batch of an aborted transaction may be counted by a broker: its number must not be used for another one. */
+  #uncertain = false
 
   constructor(options: TransactorOptions) {
     this.#options = options
@@ -69,6 +71,7 @@ export class Transactor {
    */
   async write(shares: readonly Share[]): Promise<number[][]> {
     const offsets = shares.map((): number[] => [])
+    if (this.#uncertain) await this.#begin()
     try {
       await this.#join(shares)
       for (const round of await this.#rounds(shares)) {
@@ -81,6 +84,7 @@ export class Transactor {
         }
       }
     } catch (error) {
+      this.#uncertain = true
       if (isProducerFenced(error)) throw error
       throw new WriteFailed(error, await this.#abort())
     }
@@ -100,6 +104,16 @@ export class Transactor {
       return answer
     })
     this.#producer.begin(identity)
+    this.#uncertain = false
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.recover()
+    } catch (error) {
+      if (isProducerFenced(error)) throw error
+      throw new WriteFailed(error, true)
+    }
   }
 
   async #join(shares: readonly Share[]): Promise<void> {
@@ -123,8 +137,9 @@ export class Transactor {
     try {
       await this.#end(false)
       return true
-    } catch {
-      return false
+    } catch (error) {
+      // It had not even begun.
+      return kafkaErrorType(error) === 'INVALID_TXN_STATE'
     }
   }
 
