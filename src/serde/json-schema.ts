@@ -74,11 +74,31 @@ function compile(schema: JsonObject | boolean, source: SchemaSource, foreign: bo
   const ajv = /draft-0[4-7]/.test(draft) ? new Ajv(options) : new Ajv2020(options)
   try {
     addFormats.default(ajv)
-    for (const reference of allReferences(source)) ajv.addSchema(parseSchema(reference.source), reference.name)
+    for (const [uri, referred] of referredSchemas(source, schema)) ajv.addSchema(referred, uri)
     return ajv.compile<Json>(schema)
   } catch (error) {
     throw unusable(source.origin, errorMessage(error), error)
   }
+}
+
+/** Schemas by the URIs under which others refer to them: as it is written, and resolved against the `$id` of any of them. */
+function referredSchemas(source: SchemaSource, schema: JsonObject | boolean): Map<string, JsonObject | boolean> {
+  const references = allReferences(source).map(({ name, source: inner }) => [name, parseSchema(inner)] as const)
+  const bases = [schema, ...references.map(([, referred]) => referred)].map(idOf).filter((id) => id !== undefined)
+  const found = new Map<string, JsonObject | boolean>()
+  for (const [name, referred] of references) {
+    for (const uri of [
+      name,
+      ...bases.filter((base) => URL.canParse(name, base)).map((base) => new URL(name, base).href),
+    ]) {
+      if ((uri === name || uri !== idOf(referred)) && !found.has(uri)) found.set(uri, referred)
+    }
+  }
+  return found
+}
+
+function idOf(schema: JsonObject | boolean): string | undefined {
+  return typeof schema === 'object' && typeof schema.$id === 'string' ? schema.$id : undefined
 }
 
 /**
