@@ -1,4 +1,3 @@
-import type Broker from 'kafkajs/src/broker/index.js'
 import { Fatal, type MillraceError, Retryable } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
 import type { Cluster } from '../cluster.ts'
@@ -7,7 +6,8 @@ import { TopicMetadata } from '../topic-metadata.ts'
 import { backOff, pause } from './backoff.ts'
 import { Bell } from './bell.ts'
 import { dropConnections } from './connections.ts'
-import { decodeFetchAnswer, type FetchAnswer, type FetchedPartition } from './fetch-answer.ts'
+import type { FetchedPartition } from './fetch-answer.ts'
+import { requestFetch } from './fetch-request.ts'
 import { partitionKey } from './planning.ts'
 
 /** A lane, as what is fetched for it sees it. */
@@ -25,13 +25,14 @@ export interface FetchTarget {
   trouble(error: MillraceError): void
 }
 
-const fetchKey = 1
 /** How long a broker may wait for a first record when every partition is asked for, and when some are left out. */
 const longPollMs = 250
 const shortPollMs = 20
 const answerBytes = 8 << 20
 /** Failures that are over sooner are not worth telling. */
 const troubleAfterMs = 3000
+/** How long a partition that a broker refuses is left alone. */
+const refusedMs = 1000
 /** So many empty answers to a partition that has more are no coincidence. */
 const emptyAnswers = 3
 
@@ -196,11 +197,9 @@ export class Fetcher {
 
   async #fetch(node: number, hungry: readonly Fetching[], all: boolean): Promise<void> {
     const broker = await this.#cluster.findBroker({ nodeId: node })
-    const answer = await requestFetch(
-      broker,
-      hungry.map(({ target }) => target),
-      all ? longPollMs : shortPollMs,
-    )
+    const fetches = hungry.map(({ target: { partition, offset, room } }) => ({ partition, offset, maxBytes: room }))
+    const maxWaitTime = all ? longPollMs : shortPollMs
+    const answer = await requestFetch(broker, fetches, { maxWaitTime, maxBytes: answerBytes })
     if (answer.errorCode !== codes.none) throw new Error(`the broker answered a fetch with error ${answer.errorCode}`)
     for (const fetched of answer.partitions) {
       const fetching = this.#fetching.get(partitionKey(fetched))
@@ -222,22 +221,28 @@ export class Fetcher {
       fetching.empties = starving ? fetching.empties + 1 : 0
     } else if (errorCode === codes.outOfRange) {
       fetching.pausedUntil = Number.POSITIVE_INFINITY
-      void target
-        .outOfRange()
-        .catch((error: unknown) => target.trouble(explain(error, `reading ${partitionKey(target.partition)}`)))
-        .finally(() => {
-          fetching.pausedUntil = 0
-          this.wake()
-        })
+      void this.#putRight(fetching)
     } else if (staleLeader.has(errorCode)) {
       fetching.pausedUntil = performance.now() + 50
       fetching.leader = undefined
       fetching.stale = true
       this.#route()
     } else {
-      fetching.pausedUntil = performance.now() + 1000
+      fetching.pausedUntil = performance.now() + refusedMs
       target.trouble(refused(target.partition, errorCode))
     }
+  }
+
+  async #putRight(fetching: Fetching): Promise<void> {
+    const { target } = fetching
+    try {
+      await target.outOfRange()
+      fetching.pausedUntil = 0
+    } catch (error) {
+      target.trouble(explain(error, `reading ${partitionKey(target.partition)}`))
+      fetching.pausedUntil = performance.now() + refusedMs
+    }
+    this.wake()
   }
 
   #failed(node: number, error: unknown, fetching: readonly Fetching[]): void {
@@ -248,45 +253,6 @@ export class Fetcher {
     if (!(explained instanceof Fatal) && now - since < troubleAfterMs) return
     for (const { target } of fetching) target.trouble(explained)
   }
-}
-
-async function requestFetch(
-  broker: Broker,
-  targets: readonly FetchTarget[],
-  maxWaitTime: number,
-): Promise<FetchAnswer> {
-  const { default: fetch } = await import('kafkajs/src/protocol/requests/fetch/index.js')
-  const newest = Math.max(...fetch.versions.map(Number))
-  const version = Math.min(newest, broker.versions?.[fetchKey]?.maxVersion ?? newest)
-  const topics: { topic: string; partitions: { partition: number; fetchOffset: number; maxBytes: number }[] }[] = []
-  for (const { partition: place, offset, room } of targets) {
-    const asked = { partition: place.partition, fetchOffset: offset, maxBytes: room }
-    const last = topics.at(-1)
-    if (last?.topic === place.topic) last.partitions.push(asked)
-    else topics.push({ topic: place.topic, partitions: [asked] })
-  }
-  const { request, requestTimeout } = fetch.protocol({ version })({
-    isolationLevel: 1,
-    maxWaitTime,
-    minBytes: 1,
-    maxBytes: answerBytes,
-    topics,
-  })
-  return broker.connectionPool.send<FetchAnswer>({
-    request,
-    response: {
-      decode: async (payload) => decodeFetchAnswer(payload, version),
-      parse: async (decoded) => {
-        if (!isFetchAnswer(decoded)) throw new Error('the answer to a fetch was not decoded')
-        return decoded
-      },
-    },
-    ...(requestTimeout === undefined ? {} : { requestTimeout }),
-  })
-}
-
-function isFetchAnswer(decoded: object): decoded is FetchAnswer {
-  return 'partitions' in decoded && 'throttle' in decoded
 }
 
 function refused(partition: TopicPartition, errorCode: number): MillraceError {

@@ -1,21 +1,24 @@
+import { setMaxListeners } from 'node:events'
 import type { MillraceError } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
-import type { Committed, LaneSource, SourceOptions, Start } from '../../../src/core/event-log.ts'
+import type { LaneSource, SourceOptions, Start } from '../../../src/core/event-log.ts'
 import { type Cluster, openCluster } from '../cluster.ts'
-import { explain, isConnectionLost, isCoordinatorMoved, kafkaErrorType } from '../errors.ts'
+import { explain } from '../errors.ts'
 import type { KafkaParts } from '../parts.ts'
 import { backOff, pause } from './backoff.ts'
 import { Bell } from './bell.ts'
+import { commitAsMember } from './commits.ts'
 import { closeCluster } from './connections.ts'
 import { loadDecompress } from './decompress.ts'
 import { Fetcher } from './fetcher.ts'
-import { logClosed, reassigned, sessionLost, tookTooLong } from './group-errors.ts'
+import { logClosed, sessionLost, tookTooLong } from './group-errors.ts'
 import { Lane, type LaneOwner } from './lane.ts'
 import { Membership } from './membership.ts'
 import { partitionKey } from './planning.ts'
 import { Positions } from './positions.ts'
 import { type HeldState, reconcile } from './reconciliation.ts'
 import type { Decompress } from './record-queue.ts'
+import { type StartingPoint, startingPoints } from './starting-points.ts'
 import { TopicWatch, topicsOf } from './topic-watch.ts'
 
 interface HeldPartition {
@@ -77,6 +80,7 @@ export class GroupMember {
     this.#start = start
     this.#positions = new Positions(parts, group)
     this.#onLeft = onLeft
+    setMaxListeners(0, this.#end.signal)
   }
 
   async *lanes(signal: AbortSignal): AsyncGenerator<LaneSource> {
@@ -195,7 +199,8 @@ export class GroupMember {
       if (places.length === 0 || signal.aborted) return
       try {
         await Promise.all(places.map((partition) => this.#settling.get(partitionKey(partition))))
-        const found = await this.#find(places)
+        const identity = this.#running?.membership.identity
+        const found = await startingPoints(places, { positions: this.#positions, start: this.#start, identity })
         for (const held of waiting) if (held) this.#begin(held, found)
         this.#changed.ring()
         return
@@ -209,31 +214,7 @@ export class GroupMember {
     }
   }
 
-  /** Where each partition goes on, and from where to read it. */
-  async #find(places: readonly TopicPartition[]): Promise<Map<string, { committed: Committed; from: number }>> {
-    const committed = await this.#positions.committed(places)
-    const starts = await this.#positions.bounds(places, 'start')
-    const fresh = places.filter((partition) => !committed.has(partitionKey(partition)))
-    const ends =
-      this.#start === 'latest' && fresh.length > 0 ? await this.#positions.bounds(fresh, 'stable end') : new Map()
-    for (const partition of fresh) {
-      const key = partitionKey(partition)
-      const first = { from: ends.get(key) ?? starts.get(key) ?? 0, ends: [] }
-      committed.set(key, first)
-      // Remembered at once, so that a crash before the first commit skips nothing.
-      const identity = this.#running?.membership.identity
-      if (this.#start === 'latest' && identity) await this.#positions.commit(identity, partition, first)
-    }
-    return new Map(
-      [...committed].map(([key, { from, ends: blocks }]) => {
-        const readable = Math.max(from, starts.get(key) ?? 0)
-        // What has expired is not to come any more. A block in flight keeps its start, which is part of its id.
-        return [key, { committed: { from: blocks.length === 0 ? readable : from, ends: blocks }, from: readable }]
-      }),
-    )
-  }
-
-  #begin(held: HeldPartition, found: ReadonlyMap<string, { committed: Committed; from: number }>): void {
+  #begin(held: HeldPartition, found: ReadonlyMap<string, StartingPoint>): void {
     const key = partitionKey(held.partition)
     const position = found.get(key)
     if (!this.#running || !position || this.#held.get(key) !== held || this.#stopped) return
@@ -245,9 +226,10 @@ export class GroupMember {
 
   #owner({ membership, fetcher, decompress }: Running): LaneOwner {
     const held = this.#held
+    const [group, positions] = [this.#group, this.#positions]
     return {
-      group: this.#group,
-      positions: this.#positions,
+      group,
+      positions,
       stateStore: this.#parts.stateStore,
       decompress,
       closed: this.#parts.closed,
@@ -257,41 +239,9 @@ export class GroupMember {
       get laneBytes() {
         return Math.min(laneBytes, memberBytes / Math.max(1, held.size))
       },
-      commit: (lane, committed) => this.#commit(membership, lane, committed),
+      commit: (lane, committed) => commitAsMember(lane, committed, { group, positions, membership }),
       hungry: () => fetcher.wake(),
       over: (lane) => this.#over(lane),
-    }
-  }
-
-  /** Commits in whatever generation the member is in by then, as long as it holds the lane. */
-  async #commit(membership: Membership, lane: Lane, committed: Committed): Promise<void> {
-    for (let failures = 0; ; ) {
-      const { identity } = membership
-      if (!identity) throw reassigned(this.#group, lane.partition)
-      try {
-        return await this.#positions.commit(identity, lane.partition, committed)
-      } catch (error) {
-        lane.revoked.throwIfAborted()
-        const type = kafkaErrorType(error)
-        if (type === 'UNKNOWN_MEMBER_ID' || type === 'FENCED_INSTANCE_ID') {
-          membership.unknown(identity.memberId)
-          throw reassigned(this.#group, lane.partition)
-        }
-        if (type === 'REBALANCE_IN_PROGRESS' || type === 'ILLEGAL_GENERATION') {
-          // In the same generation still, though no round is known here: it ended without this member, or one begins.
-          if (
-            type === 'ILLEGAL_GENERATION' &&
-            membership.stable &&
-            membership.identity?.generation === identity.generation
-          )
-            membership.rejoin()
-          await membership.settled(identity, 200)
-        } else if ((isCoordinatorMoved(error) || isConnectionLost(error)) && failures < 4)
-          await backOff(failures++, lane.revoked)
-        else throw error
-        lane.revoked.throwIfAborted()
-        lane.assertOwned()
-      }
     }
   }
 

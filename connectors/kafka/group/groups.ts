@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { InvalidInput } from '../../../src/core/errors.ts'
 import type { LaneSource, Source, SourceOptions } from '../../../src/core/event-log.ts'
 import type { KafkaParts } from '../parts.ts'
@@ -9,6 +10,8 @@ export class Groups {
   readonly #members = new Set<GroupMember>()
 
   constructor(parts: KafkaParts) {
+    // Every lane that waits for records listens to it.
+    setMaxListeners(0, parts.closed)
     this.#parts = parts
   }
 

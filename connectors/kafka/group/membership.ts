@@ -1,11 +1,13 @@
+import { setMaxListeners } from 'node:events'
 import type Broker from 'kafkajs/src/broker/index.js'
-import { Fatal, type MillraceError } from '../../../src/core/errors.ts'
+import type { MillraceError } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
 import type { Cluster } from '../cluster.ts'
-import { explain, isConnectionLost, isCoordinatorMoved, kafkaErrorType } from '../errors.ts'
+import { explain, kafkaErrorType } from '../errors.ts'
 import { backOff, pause } from './backoff.ts'
 import { Bell } from './bell.ts'
 import { Coordinator } from './connections.ts'
+import { finalError, requiredMemberId, verdictOf } from './group-answers.ts'
 import { now, Ownership } from './ownership.ts'
 import { type Candidate, planRound } from './planning.ts'
 import {
@@ -48,28 +50,6 @@ export interface Identity {
   readonly generation: number
 }
 
-/** What an error of a group request says, by the broker's name of it. */
-export type Verdict = 'rejoin' | 'unknown member' | 'look up' | 'fail' | 'retry'
-
-export function verdictOf(error: unknown): Verdict {
-  if (isConnectionLost(error) || isCoordinatorMoved(error)) return 'look up'
-  switch (kafkaErrorType(error)) {
-    case 'REBALANCE_IN_PROGRESS':
-    case 'ILLEGAL_GENERATION':
-      return 'rejoin'
-    case 'UNKNOWN_MEMBER_ID':
-    case 'FENCED_INSTANCE_ID':
-      return 'unknown member'
-    case 'INCONSISTENT_GROUP_PROTOCOL':
-    case 'INVALID_GROUP_ID':
-    case 'INVALID_SESSION_TIMEOUT':
-    case 'GROUP_MAX_SIZE_REACHED':
-      return 'fail'
-    default:
-      return explain(error, '') instanceof Fatal ? 'fail' : 'retry'
-  }
-}
-
 /**
  * Keeps one member in its group:
  *
@@ -99,6 +79,7 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options
+    setMaxListeners(0, this.#end.signal)
     this.ownership = new Ownership(options.sessionTimeout)
     this.#rebalanceTimeout = 3 * options.sessionTimeout
     this.#rounds = new Coordinator(options.rounds, options.group)
@@ -294,6 +275,8 @@ export class Membership {
       await pause(guardMs, signal)
       if (signal.aborted || !this.ownership.ranOut) continue
       this.#lose({ forgotten: false })
+      // What a round waits for may never be answered.
+      if (this.#phase !== 'stable') await this.#rounds.drop()
       this.rejoin()
     }
   }
@@ -349,11 +332,6 @@ export class Membership {
   }
 }
 
-function requiredMemberId(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error.name !== 'KafkaJSMemberIdRequired' || !('memberId' in error)) return undefined
-  return typeof error.memberId === 'string' ? error.memberId : undefined
-}
-
 async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
@@ -365,25 +343,4 @@ async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-function finalError(error: unknown, group: string): MillraceError {
-  const type = kafkaErrorType(error)
-  if (type === 'INCONSISTENT_GROUP_PROTOCOL')
-    return new Fatal({
-      code: 'group_in_use',
-      message: `the consumer group "${group}" is used by another program, which shares out its partitions in another way`,
-      hint: 'give the source of the pipeline a group of its own, or stop the other program',
-      cause: error,
-    })
-  if (type === 'INVALID_SESSION_TIMEOUT')
-    return new Fatal({
-      code: 'bad_session_timeout',
-      message: `the brokers do not allow the session timeout of group "${group}"`,
-      hint: 'set kafka.sessionTimeout between group.min.session.timeout.ms and group.max.session.timeout.ms of the brokers',
-      cause: error,
-    })
-  const explained = explain(error, `joining the group "${group}"`)
-  if (explained instanceof Fatal) return explained
-  return new Fatal({ code: 'group_refused', message: explained.message, cause: error })
 }

@@ -97,11 +97,6 @@ export function readBatches(set: Buffer, aborted: readonly AbortedTransaction[])
   return { batches, end }
 }
 
-/** Whether the set has a batch that is not whole, because the answer was to be no larger. */
-export function isCutOff(set: Buffer): boolean {
-  return set.length > 0 && (set.length < uncounted || set.length < uncounted + set.readInt32BE(lengthAt))
-}
-
 function checkMagic(magic: number): void {
   if (magic === 2) return
   throw new Fatal({

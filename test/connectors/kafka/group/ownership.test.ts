@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { verdictOf } from '../../../../connectors/kafka/group/membership.ts'
+import { verdictOf } from '../../../../connectors/kafka/group/group-answers.ts'
 import { type Moment, Ownership } from '../../../../connectors/kafka/group/ownership.ts'
 
 describe('ownership', () => {
