@@ -1,6 +1,7 @@
 import type { Table } from '@lancedb/lancedb'
-import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
+import { Fatal, type Rejection } from '../../src/core/errors.ts'
 import { assertKnownFields, filterCondition } from '../../src/core/filter.ts'
+import { assertQuery, vectorProblem } from '../../src/core/vector-rules.ts'
 import type {
   Collection,
   CollectionSpec,
@@ -19,7 +20,6 @@ import { idsSql, toSql } from './where.ts'
 
 /** Points and deletes that are written as one version of the table, at most. */
 const groupLimit = 4_000
-const maximumMatches = 10_000
 const scanPage = 1_000
 const minimumPartitions = 24
 const allPartitions = 0
@@ -102,13 +102,14 @@ export class LanceCollection implements Collection {
     if (ids.length > 0) await this.#writer.write({ kind: 'delete', ids }, ids.length)
   }
 
-  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
+  async search(query: VectorQuery): Promise<Match[]> {
     this.#assertOpen()
-    this.#checkQuery(vector, k)
+    assertQuery(query, this.#about.dimension)
+    const { vector, k, filter, minScore = -1 } = query
     await this.#attempt('searching', () => this.#look())
     const columns = this.#columns
     // Of an indexed table the nearest partitions are searched, and more only while a filter leaves too few matches.
-    const query = this.#table
+    const nearest = this.#table
       .query()
       .nearestTo(vector)
       .column(own.vector)
@@ -119,9 +120,9 @@ export class LanceCollection implements Collection {
     if (filter !== undefined) {
       const condition = filterCondition(filter)
       assertKnownFields(condition, this.#about.name, columns.names)
-      query.where(toSql(condition, columns))
+      nearest.where(toSql(condition, columns))
     }
-    const found = await this.#attempt('searching', () => query.select(resultColumns(columns)).toArrow())
+    const found = await this.#attempt('searching', () => nearest.select(resultColumns(columns)).toArrow())
     return toMatches(found, columns).filter(({ score }) => score >= minScore)
   }
 
@@ -221,13 +222,6 @@ export class LanceCollection implements Collection {
     await this.#table.mergeInsert(own.id).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(rows)
   }
 
-  #checkQuery(vector: Float32Array, k: number): void {
-    const problem = vectorProblem(vector, this.#about.dimension)
-    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
-    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
-    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
-  }
-
   #assertOpen(): void {
     if (!this.#closed) return
     throw new Fatal({ code: 'vector_store_closed', message: `The vector store is closed ("${this.#about.name}").` })
@@ -240,14 +234,4 @@ export class LanceCollection implements Collection {
       throw storeFailure(this.#about.name, doing, error)
     }
   }
-}
-
-/** Why a vector has no cosine with others of this dimension, or undefined. */
-function vectorProblem(vector: Float32Array, dimension: number): string | undefined {
-  if (vector.length !== dimension)
-    return `The vector has ${vector.length} numbers; this collection's have ${dimension}.`
-  let squares = 0
-  for (const number of vector) squares += number * number
-  if (squares > 0 && Number.isFinite(squares)) return undefined
-  return 'The vector is zero or not finite, so it points nowhere.'
 }

@@ -1,14 +1,14 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Connection } from '@lancedb/lancedb'
-import { errorCode, errorMessage, Fatal, InvalidInput } from '../../src/core/errors.ts'
+import { errorCode, errorMessage, Fatal } from '../../src/core/errors.ts'
+import { assertCollectionName, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { LanceCollection } from './collection.ts'
 import { storeFailure } from './failure.ts'
 import { newSchema } from './rows.ts'
 import { loadSdk, type Sdk } from './sdk.ts'
 
-const collectionName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 /** What LanceDB may keep in memory of all tables together; its own default is several gigabytes. */
 const indexCacheBytes = 256n * 1024n * 1024n
 const metadataCacheBytes = 64n * 1024n * 1024n
@@ -56,12 +56,7 @@ class LanceStore implements VectorStore {
   }
 
   async open(spec: CollectionSpec): Promise<Collection> {
-    if (!collectionName.test(spec.name)) {
-      throw new InvalidInput({
-        code: 'bad_collection_name',
-        message: `"${spec.name}" cannot name a collection: letters, digits, "_", "-" and "." are possible, beginning with a letter or digit.`,
-      })
-    }
+    assertCollectionName(spec.name)
     const collection = await this.#once(spec.name, async () =>
       (await this.#exists(spec.name)) ? this.#connection.openTable(spec.name) : this.#create(spec),
     )
@@ -71,7 +66,7 @@ class LanceStore implements VectorStore {
   }
 
   async find(name: string): Promise<Collection | undefined> {
-    if (!this.#opened.has(name) && (!collectionName.test(name) || !(await this.#exists(name)))) return undefined
+    if (!this.#opened.has(name) && (!isCollectionName(name) || !(await this.#exists(name)))) return undefined
     try {
       return await this.#once(name, () => this.#connection.openTable(name))
     } catch (error) {
@@ -135,7 +130,7 @@ function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, folde
   throw new Fatal({
     code: 'fingerprint_mismatch',
     message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
-    hint: `Name another collection, go back to the model it was made with, or delete ${folder} and replay the pipeline.`,
+    hint: `Embed it anew with "millrace migrate ${stored.name}", name another collection, go back to the model it was made with, or delete ${folder} and replay the pipeline.`,
   })
 }
 

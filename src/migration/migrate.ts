@@ -49,12 +49,19 @@ export interface MigrationResult {
   readonly count: number
 }
 
+/** What is moved from where to where. */
+interface Aim {
+  readonly current: string
+  readonly next: NonNullable<Place['next']>
+}
+
 /** With so few events to come, what remains takes a moment. */
 const nearlyThere = 200
 const pollMs = 250
 /** Writers wait for so long at most, also when the process that moves the collection dies meanwhile. */
 const holdMs = 60_000
 const drainMs = 20_000
+const stopMs = 10_000
 /** The switch has to be made with so much of the hold left. */
 const reserveMs = 25_000
 
@@ -78,7 +85,7 @@ export async function migrate(options: MigrationOptions): Promise<MigrationResul
   if (!resumes && old?.spec.fingerprint === fingerprint && options.reindex !== true) {
     return result('unchanged', place.current)
   }
-  const begun = resumes ? await resume(options, place) : await begin(options, place, fingerprint)
+  const begun = resumes ? resume(options, place) : await begin(options, place, fingerprint)
   const next = begun.next
   if (next === undefined) throw new Error('a move that has begun has no aim')
   options.progress({ step: 'started', collection, from: begun.current, to: next.name, resumed: resumes })
@@ -89,7 +96,8 @@ export async function migrate(options: MigrationOptions): Promise<MigrationResul
     await places.set(collection, { current: begun.current, next: { ...next, scanned: true } })
   }
   const aim = { current: begun.current, next: { ...next, scanned: true } }
-  const switched = await replayAndSwitch(options, writers, aim, next.name)
+  const replays = writers.map((spec) => replayOf(spec, collection, next.name))
+  const switched = await replayAndSwitch(options, replays, aim)
   return result(switched ? 'switched' : 'interrupted', switched ? next.name : begun.current)
 }
 
@@ -118,15 +126,13 @@ async function begin(options: MigrationOptions, place: Place, fingerprint: strin
   return begun
 }
 
-async function resume({ collection, places, text }: MigrationOptions, { current, next }: Place): Promise<Place> {
+/** A hold of a process that died is left to run out: it may also be that of one that lives elsewhere. */
+function resume({ collection, text }: MigrationOptions, { current, next }: Place): Place {
   if (next?.scanned === false && text === undefined) {
     const message = `Moving "${collection}" was begun with --text, and what the store holds is not taken over yet.`
     throw new InvalidInput({ code: 'text_missing', message, hint: 'Give --text again, or another name with --to.' })
   }
-  const resumed = { current, next }
-  // A hold of a process that died need not run out.
-  await places.set(collection, resumed)
-  return resumed
+  return { current, next }
 }
 
 async function freeName({ collection, store }: MigrationOptions): Promise<string> {
@@ -149,38 +155,47 @@ async function copyFromStore(options: MigrationOptions, text: string, old: Colle
 }
 
 /** False if it was interrupted. */
-async function replayAndSwitch(
-  { collection, places, context, signal, progress }: MigrationOptions,
-  writers: readonly PipelineSpec[],
-  { current, next }: Place,
-  to: string,
-): Promise<boolean> {
+async function replayAndSwitch(options: MigrationOptions, specs: readonly PipelineSpec[], aim: Aim): Promise<boolean> {
+  const { context, signal, progress } = options
   const log = await context.services.log()
-  const specs = writers.map((spec) => replayOf(spec, collection, to))
-  for (;;) {
+  while (!signal.aborted) {
     const replay = new Replay(specs, log, context)
-    let heldUntil: number | undefined
     try {
       if (!(await catchUp(replay, signal, progress))) return false
       progress({ step: 'switching' })
-      heldUntil = Date.now() + holdMs
-      await places.set(collection, { current, next, heldUntil })
-      await delay(heardMs)
-      // Whatever a writer had begun before it heard of the hold stands in the log before these ends.
-      const drained = await replay.reaches(await replay.ends(), drainMs, signal)
-      // Nothing of the replay may reach the new place once others write to it.
-      await replay.stop(drainMs / 2)
-      if (drained && heldUntil - Date.now() > reserveMs) {
-        await places.set(collection, { current: to })
-        heldUntil = undefined
-        return true
-      }
+      if (await switchOver(options, replay, aim)) return true
     } finally {
-      await replay.stop(drainMs / 2)
-      if (heldUntil !== undefined) await places.set(collection, { current, next })
+      await replay.stop(stopMs)
     }
-    if (signal.aborted) return false
   }
+  return false
+}
+
+/** False if that could not be done in the time that writers may wait; they go on then. */
+async function switchOver(
+  { collection, places, signal }: MigrationOptions,
+  replay: Replay,
+  { current, next }: Aim,
+): Promise<boolean> {
+  const before = await places.latest(collection)
+  // Another process, on another machine perhaps, has come first, or is about to.
+  if (before?.current === next.name) return true
+  if ((before?.heldUntil ?? 0) > Date.now()) {
+    await delay(pollMs)
+    return false
+  }
+  const heldUntil = Date.now() + holdMs
+  const isHeldByUs = async () => (await places.latest(collection))?.heldUntil === heldUntil
+  await places.set(collection, { current, next, heldUntil })
+  await delay(heardMs)
+  // Whatever a writer had begun before it heard of the hold stands in the log before these ends.
+  const drained = await replay.reaches(await replay.ends(), drainMs, signal)
+  // Nothing of the replay may reach the new place once others write to it.
+  await replay.stop(stopMs)
+  if (!(await isHeldByUs())) return false
+  const inTime = drained && heldUntil - Date.now() > reserveMs
+  await places.set(collection, inTime ? { current: next.name } : { current, next })
+  return inTime
 }
 
 async function catchUp(replay: Replay, signal: AbortSignal, progress: MigrationOptions['progress']): Promise<boolean> {

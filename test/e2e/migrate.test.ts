@@ -112,8 +112,10 @@ describe('a collection is moved to another model', () => {
 
     const args = ['migrate', 'tickets', '--model', newModel, '--json']
     const first = launch(args, { cwd })
+    await first.prints(/"step":"started"/, 30_000)
+    const second = await runCli(args, { cwd })
+    expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('"code":"migration_running"') })
     await first.prints(/"step":"log"/, 30_000)
-    await sleep(700)
     first.kill('SIGKILL')
     await first.exited
     expect((await search(old, 'ticket old-7')).matches).toHaveLength(3)

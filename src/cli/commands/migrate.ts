@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Runtime } from '../../config/runtime.ts'
+import { errorCode, MillraceError } from '../../core/errors.ts'
 import type { PipelineSpec } from '../../core/pipeline.ts'
 import type { MigrationProgress, MigrationResult } from '../../migration/migrate.ts'
 import { type Cli, examples, type GlobalOptions } from '../cli.ts'
@@ -61,8 +62,12 @@ async function run(cli: Cli, collection: string, files: readonly string[], optio
     level: 'error',
     format: options.json ? 'json' : 'text',
   })
-  // One process moves a collection; another one that tries is told so, and the lock of a dead one is taken over.
-  const lock = await lockData(join(runtime.data, 'migrations', folderOf(collection)))
+  // One process of a data folder moves a collection; the lock of a dead one is taken over.
+  const lock = await lockData(join(runtime.data, 'migrations', folderOf(collection))).catch((cause: unknown) => {
+    if (errorCode(cause) !== 'data_in_use') throw cause
+    const message = `another process is moving the collection "${collection}"`
+    throw new MillraceError({ code: 'migration_running', message, hint: 'wait for it, or end it', cause })
+  })
   const services = openServices(runtime, log)
   const metrics = createMetrics()
   const reporter = options.json ? jsonReporter(terminal) : textReporter(terminal)
