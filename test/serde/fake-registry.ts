@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 export interface FakeAnswer {
@@ -15,9 +16,9 @@ export interface FakeRegistry {
   close(): Promise<void>
 }
 
-export async function startFakeRegistry(answer: FakeRegistry['answer']): Promise<FakeRegistry> {
+export async function startFakeRegistry(answer: FakeRegistry['answer'], tls?: ServerOptions): Promise<FakeRegistry> {
   const requests: FakeRegistry['requests'] = []
-  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url ?? ''
     requests.push({ method: request.method ?? '', path, authorization: request.headers.authorization })
     const count = requests.filter((other) => other.path === path).length
@@ -26,12 +27,13 @@ export async function startFakeRegistry(answer: FakeRegistry['answer']): Promise
       known ?? { status: 404, body: { error_code: 40403, message: 'Schema not found' } }
     response.writeHead(status, { 'content-type': 'application/vnd.schemaregistry.v1+json' })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
-  })
+  }
+  const server = tls === undefined ? createServer(handle) : createTlsServer(tls, handle)
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
   const fake: FakeRegistry = {
-    url: `http://127.0.0.1:${portOf(server.address())}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${portOf(server.address())}`,
     requests,
     answer,
     close: () =>

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { SchemaFolder } from '../../src/serde/folder.ts'
 import { createSerde } from '../../src/serde/index.ts'
 import { RegistryApi } from '../../src/serde/registry/api.ts'
 import { RegistrySerde, type RegistrySerdeOptions } from '../../src/serde/registry/serde.ts'
+import { makeCertificates } from '../services/certificates.ts'
 import { findService } from '../services/services.ts'
 import { type FakeRegistry, startFakeRegistry } from './fake-registry.ts'
 
@@ -264,6 +265,22 @@ describe('a registry in trouble', () => {
     expect(errorMessage(error)).toContain(fake.url)
     expect(errorMessage(error)).not.toContain('secret')
     await expect(opened.codec('x', 'write')).rejects.toMatchObject({ name: 'Retryable', code })
+  })
+
+  test('TLS trusts the authority that is named, and shows a certificate where one is asked for', async () => {
+    const { authority, server, client } = await makeCertificates(join(folder, 'tls'))
+    const [ca, cert, key] = await Promise.all([authority, server.certificate, server.key].map((path) => readFile(path)))
+    fake = await startFakeRegistry(() => number, { ca, cert, key, requestCert: true, rejectUnauthorized: true })
+    const own = { ca: authority, cert: client.certificate, key: client.key }
+    const codec = await serde({}, own).codec('x')
+    await codec.load?.([framed(1, 2)])
+    expect(codec.decode(framed(1, 2))).toBe(1)
+    for (const settings of [{}, { ca: authority }]) {
+      const refused = await serde({}, settings).codec('x')
+      await expect(refused.load?.([framed(1, 2)])).rejects.toMatchObject({ code: 'registry_unreachable' })
+    }
+    const gone = serde({}, { ca: join(folder, 'gone.pem') })
+    await expect(gone.codec('x', 'write')).rejects.toMatchObject({ name: 'InvalidInput', code: 'file_unreadable' })
   })
 
   test('where nothing listens, readers start all the same, and writers wait', async () => {
