@@ -6,7 +6,7 @@ describe('ownership', () => {
   test('holds for a session timeout from when the answered request was sent', () => {
     let time: Moment = { steady: 0, wall: 1000 }
     const ownership = new Ownership(100, () => time)
-    expect(ownership.holds).toBe(false)
+    expect([ownership.holds, ownership.ranOut]).toEqual([false, false])
     ownership.confirm(time)
     time = { steady: 99, wall: 1099 }
     expect(ownership.holds).toBe(true)
@@ -15,7 +15,7 @@ describe('ownership', () => {
     time = { steady: 149, wall: 1149 }
     expect(ownership.holds).toBe(true)
     time = { steady: 150, wall: 1150 }
-    expect(ownership.holds).toBe(false)
+    expect([ownership.holds, ownership.ranOut]).toEqual([false, true])
   })
 
   test('is over after a sleep in which the steady clock stood still', () => {
