@@ -2,7 +2,7 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { openAnalytics } from '../../connectors/clickhouse/analytics.ts'
 import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { openEmbeddedLiveLog } from '../../connectors/embedded-log/live-log.ts'
-import { openLanceDb } from '../../connectors/lancedb/index.ts'
+import type { RedisServices } from '../../connectors/redis/index.ts'
 import type { Runtime } from '../config/runtime.ts'
 import type { Services } from '../core/services.ts'
 import type { VectorStore } from '../core/vector-store.ts'
@@ -13,6 +13,7 @@ import { createSerde } from '../serde/index.ts'
 import type { Log } from '../telemetry/index.ts'
 import { makeFolder } from './folder.ts'
 import { packageRoot } from './package.ts'
+import { openVectorStore } from './vector-stores.ts'
 
 export type Bindings = Omit<Runtime, 'file' | 'base' | 'pipelines' | 'server'>
 
@@ -35,9 +36,18 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
   }
   const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }
 
-  const eventLog = lazily(async () => openEmbeddedLog(await folder('log')))
-  const live = lazily(async () => openEmbeddedLiveLog(await folder('live')))
-  const store = lazily(async () => openLanceDb(await folder('lancedb')))
+  const warn = (message: string, fields?: Readonly<Record<string, unknown>>) => log?.warn(message, fields)
+  const redis = lazily(async () => openRedisServices(bindings))
+  const eventLog = lazily(async () => {
+    if (bindings.kafka === undefined) return openEmbeddedLog(await folder('log'))
+    const { openKafkaLog } = await import('../../connectors/kafka/index.ts')
+    const state = bindings.redis === undefined ? undefined : (await redis.get()).state
+    return openKafkaLog(bindings.kafka, { state, log: { warn } })
+  })
+  const live = lazily(async () =>
+    bindings.redis === undefined ? openEmbeddedLiveLog(await folder('live')) : (await redis.get()).live,
+  )
+  const store = lazily(async () => openVectorStore(bindings, folder))
   const places = new Places(eventLog.get)
   const vectors = lazily(async () => placedStore(await store.get(), places))
   const analytics = lazily(async () =>
@@ -47,24 +57,35 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
     createEmbedder({
       model: modelFolder(embedder.model),
       workers: embedder.workers,
-      disk: { folder: await folder('embeddings') },
-      warn: (message, fields) => log?.warn(message, fields),
+      ...(bindings.redis === undefined
+        ? { disk: { folder: await folder('embeddings') } }
+        : { shared: (await redis.get()).vectors }),
+      warn,
     }),
   )
   return {
-    serde: createSerde({ folder: bindings.schemas }),
+    serde: createSerde({ folder: bindings.schemas, registry: bindings.schemaRegistry }),
     log: eventLog.get,
     live: live.get,
     vectors: vectors.get,
     placed: { store: store.get, places },
     analytics: analytics.get,
     embedder: model.get,
+    ...(bindings.redis === undefined ? {} : { hashes: async () => (await redis.get()).hashes }),
+    headersFor: (origin) => bindings.http[origin]?.headers ?? {},
     embedderStats: async () => (await model.opened())?.stats(),
     close: async () => {
       await Promise.all([model, analytics, store, live].map((service) => service.close()))
       await eventLog.close()
+      await redis.close()
     },
   }
+}
+
+async function openRedisServices({ redis }: Bindings): Promise<RedisServices> {
+  if (redis === undefined) throw new Error('Redis is not bound')
+  const { openRedis } = await import('../../connectors/redis/index.ts')
+  return openRedis(redis)
 }
 
 /** A model is named by its folder, or by a name among those that come with the package. */

@@ -6,10 +6,10 @@ import { openServices } from './services.ts'
 
 /** A runner whose tests use the project's schemas and model, and embedded stores in a folder that is removed again. */
 export function openTestRunner({ runtime }: Project): Promise<PipelineTestRunner> {
-  const { clickhouse: _clickhouse, vectors: _vectors, schemaRegistry: _registry, ...embedded } = runtime
+  const embedded = { kafka: undefined, schemaRegistry: undefined, clickhouse: undefined, vectors: undefined }
   return PipelineTestRunner.open({
     catalog,
     expressions: createExpressions(),
-    open: (folder) => openServices({ ...embedded, data: folder }),
+    open: (folder) => openServices({ ...runtime, ...embedded, redis: undefined, data: folder }),
   })
 }

@@ -124,6 +124,7 @@ const redis = z
     cluster: textList.optional().describe('host:port of some nodes of a Redis Cluster, instead of a url.'),
     ...login,
     ssl: z.boolean().default(false).describe('Speak TLS to the Sentinels or the cluster; a url says so itself.'),
+    ...tls,
     prefix: text.default('millrace').describe('What the names of all keys begin with.'),
   })
   .refine(
@@ -172,6 +173,15 @@ export const runtimeSchema = z.strictObject({
     .refine((named) => Object.values(named).filter((store) => store !== undefined).length <= 1, 'name one store')
     .optional()
     .describe('Binds collections to a vector store; name one.'),
+  http: z
+    .record(
+      z.url({ protocol: /^https?$/, error: 'expected an origin, such as https://crm.example' }),
+      z.strictObject({
+        headers: z.record(z.string(), z.string()).describe('What requests to the origin carry, such as credentials.'),
+      }),
+    )
+    .default({})
+    .describe('Origins that lookups ask, such as `https://crm.example`.'),
   redis: redis.optional().describe('Binds channels, the cache of embeddings and the state of pipelines to Redis.'),
 })
 

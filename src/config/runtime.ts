@@ -64,6 +64,7 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
     schemas: resolve(base, data.schemas),
     ...(data.kafka && { kafka: { ...data.kafka, tls: data.kafka.tls && withFiles(data.kafka.tls, base) } }),
     ...(data.schemaRegistry && { schemaRegistry: withFiles(data.schemaRegistry, base) }),
+    ...(data.redis && { redis: withFiles(data.redis, base) }),
     ...(data.clickhouse && { clickhouse: withFiles(data.clickhouse, base) }),
     file: text === undefined ? undefined : path,
     base,
@@ -182,6 +183,8 @@ export function redacted(runtime: Runtime): unknown {
   return JSON.parse(
     JSON.stringify(runtime, (key, value: unknown) => {
       if (isSecret(key) && value !== '') return '***'
+      if (key === 'headers' && isMapping(value))
+        return Object.fromEntries(Object.keys(value).map((name) => [name, '***']))
       return typeof value === 'string' ? value.replace(/^(\w+:\/\/)[^/@\s]*@/, '$1***@') : value
     }),
   )

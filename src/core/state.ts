@@ -28,7 +28,10 @@ export interface LaneState {
  * stood there.
  */
 export interface StateScope extends StateReader {
-  /** Durable when it resolves. Throws `Fenced` once someone else has taken the scope over. Without changes: does nothing. */
+  /**
+   * Durable when it resolves. A call for a later position says that the earlier one is committed; one for the same position
+   * adds to it. Throws `Fenced` once someone else has taken the scope over. Without changes: does nothing.
+   */
   prepare(from: number, changes: readonly StateChange[]): Promise<void>
 }
 

@@ -40,6 +40,7 @@ describe('the runtime', () => {
       server: { host: '127.0.0.1', port: 8080 },
       defaults: {},
       topics: {},
+      http: {},
       query: { timeout: 30_000, maxRows: 10_000, maxMemory: 1e9 },
       embedder: { model: 'all-MiniLM-L6-v2', workers: 'auto' },
       file: undefined,
