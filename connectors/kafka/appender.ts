@@ -22,8 +22,8 @@ export const batchBytes = 900_000
 const requestBytes = 16 * 1024 * 1024
 /** What may wait before further appends are refused. */
 const bytesWaiting = 256 * 1024 * 1024
-/** Requests that may be under way side by side; a partition always takes the same way. */
-const ways = 4
+/** Requests that may be under way side by side; a partition always takes the same way, so one that is held up holds up few others. */
+const ways = 16
 const unusedTimeoutMs = 60_000
 const patienceMs = 30_000
 

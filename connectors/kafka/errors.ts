@@ -160,10 +160,6 @@ export function isOffsetOutOfRange(error: unknown): boolean {
   return has(['OFFSET_OUT_OF_RANGE'], error)
 }
 
-export function isTopicUnknown(error: unknown): boolean {
-  return has(['UNKNOWN_TOPIC_OR_PARTITION'], error)
-}
-
 const unauthorized = [
   'TOPIC_AUTHORIZATION_FAILED',
   'GROUP_AUTHORIZATION_FAILED',

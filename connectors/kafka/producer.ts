@@ -52,6 +52,7 @@ const maybeStored = ['REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'N
 const patienceMs = 30_000
 /** A topic that has just been made may be unknown to some brokers for a moment. */
 const unknownTopicMs = 5_000
+const [unknownTopic, noLeader] = [3, 5]
 const mostSequences = 0x8000_0000
 
 /**
@@ -107,7 +108,7 @@ export class Producer {
 
   async #sendOnce(attempts: readonly Attempt[], sent: Sent[]) {
     const failures: { readonly attempt: Attempt; readonly error: unknown }[] = []
-    const byLeader = new Map<number, Attempt[]>()
+    const byLeader = new Map<number | undefined, Attempt[]>()
     for (const attempt of attempts) {
       const leader = await this.#leaderOf(attempt.outgoing)
       byLeader.set(leader, [...(byLeader.get(leader) ?? []), attempt])
@@ -130,14 +131,21 @@ export class Producer {
     return failures
   }
 
-  async #request(leader: number, attempts: readonly Attempt[]): Promise<Map<string, ProducedPartition | Error>> {
+  async #request(
+    leader: number | undefined,
+    attempts: readonly Attempt[],
+  ): Promise<Map<string, ProducedPartition | Error>> {
     let broker: Broker
     try {
-      if (leader < 0) throw new BrokerError(5)
+      if (leader === undefined) throw new BrokerError(unknownTopic)
+      if (leader < 0) throw new BrokerError(noLeader)
       broker = await this.#options.cluster.findBroker({ nodeId: leader })
     } catch (error) {
       // Nothing was sent, so nothing is ambiguous.
-      return same(attempts, isConnectionLost(error) ? new BrokerError(5, asError(error).message) : asError(error))
+      return same(
+        attempts,
+        isConnectionLost(error) ? new BrokerError(noLeader, asError(error).message) : asError(error),
+      )
     }
     try {
       const batches = attempts.map(({ outgoing, batch }) => ({ ...outgoing, batch }))
@@ -151,10 +159,11 @@ export class Producer {
     }
   }
 
-  /** -1 while there is none, or none is known. */
-  async #leaderOf({ topic, partition }: Outgoing): Promise<number> {
-    const partitions = await this.#options.topics.partitions(topic).catch(() => [])
-    return partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? -1
+  /** -1 while there is none; `undefined` if there is no such topic. */
+  async #leaderOf({ topic, partition }: Outgoing): Promise<number | undefined> {
+    const partitions = await this.#options.topics.partitions(topic).catch(() => undefined)
+    if (partitions?.length === 0) return undefined
+    return partitions?.find(({ partitionId }) => partitionId === partition)?.leader ?? -1
   }
 
   #advance(outgoing: Outgoing): void {

@@ -12,8 +12,9 @@ import { settingsOf } from './settings.ts'
 
 const brokers = await findService('kafka')
 const python = findPython()
-const java = missingArtefact('kafka', 'libs', 'kafka_2.13-4.1.0.jar') === undefined
+const hasJava = missingArtefact('kafka', 'libs', 'kafka_2.13-4.1.0.jar') === undefined
 const run = promisify(execFile)
+const java = 'java'
 const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 /** Beyond one block of xerial's framing. */
 const values = Array.from({ length: 50 }, (_, index) => `${index} ${'streaming '.repeat(200)}`)
@@ -53,6 +54,8 @@ describe.skipIf(brokers === undefined)('records on Kafka', { timeout: 120_000 },
   describe.skipIf(python === undefined)('and librdkafka', () => {
     test.each(codecs)('understand each other in %s', async (compression) => {
       const topic = await newTopic()
+      // Retention goes by the records' own time.
+      const now = Date.now()
       const writing = await openKafkaLog(settingsOf(brokers, { compression }))
       await writing.append(
         topic,
@@ -60,19 +63,19 @@ describe.skipIf(brokers === undefined)('records on Kafka', { timeout: 120_000 },
           key: null,
           value: bytes(value),
           headers: { h: bytes('x') },
-          timestamp: 1000 + index,
+          timestamp: now + index,
         })),
       )
       await writing.close()
       const { stdout } = await run(python ?? '', ['-c', consumer, brokers ?? '', topic, '50'])
-      expect(stdout.trim().split('\n')).toEqual(values.map((value, index) => `${value}|x|${1000 + index}`))
+      expect(stdout.trim().split('\n')).toEqual(values.map((value, index) => `${value}|x|${now + index}`))
       const other = await newTopic()
       await run(python ?? '', ['-c', producer, brokers ?? '', other, compression])
       expect((await readAll(log, other)).map(({ value }) => text(value))).toEqual(values)
     })
   })
 
-  describe.skipIf(!java)('and the Java client', () => {
+  describe.skipIf(!hasJava)('and the Java client', () => {
     test('understand each other in every codec', async () => {
       for (const compression of codecs) {
         const topic = await newTopic()
@@ -86,7 +89,7 @@ describe.skipIf(brokers === undefined)('records on Kafka', { timeout: 120_000 },
     const tool = ['-cp', artefact('kafka', 'libs', '*'), 'org.apache.kafka.tools.ConsoleProducer']
     const options = ['--bootstrap-server', brokers ?? '', '--topic', topic, '--compression-codec', compression]
     return new Promise((resolve, reject) => {
-      const child = execFile('java', ['-Xmx128m', '-XX:TieredStopAtLevel=1', ...tool, ...options], (error) =>
+      const child = execFile(java, ['-Xmx128m', '-XX:TieredStopAtLevel=1', ...tool, ...options], (error) =>
         error ? reject(error) : resolve(),
       )
       child.stdin?.end(`${values.join('\n')}\n`)
