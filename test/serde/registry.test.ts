@@ -240,6 +240,15 @@ describe('a registry in trouble', () => {
     expect(thrown(() => codec.decode(framed(1, 2)))).toMatchObject({ name: 'InvalidInput', code: 'schema_unusable' })
   })
 
+  test('a latest schema that cannot be used stops writers, and not readers of other schemas', async () => {
+    const odd = { body: { id: 9, version: 1, schema: '{"type":"odd"}' } }
+    fake = await startFakeRegistry((path) => (path.startsWith('/subjects/x-value/') ? odd : number))
+    const codec = await serde().codec('x')
+    await codec.load?.([framed(1, 2)])
+    expect(codec.decode(framed(1, 2))).toBe(1)
+    await expect(serde().codec('x', 'write')).rejects.toMatchObject({ name: 'InvalidInput', code: 'schema_unusable' })
+  })
+
   test('answers that pass are waited for', async () => {
     fake = await startFakeRegistry((path, count) => {
       if (!path.startsWith('/schemas/')) return undefined

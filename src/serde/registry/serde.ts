@@ -1,3 +1,4 @@
+import { InvalidInput } from '../../core/errors.ts'
 import type { Codec } from '../../core/serde.ts'
 import type { LocalSchema, SchemaFolder } from '../folder.ts'
 import type { Incompatibility, OpenSerde } from '../index.ts'
@@ -76,6 +77,8 @@ export class RegistrySerde implements OpenSerde {
     try {
       return await this.#current(topic)
     } catch (error) {
+      // The latest schema may be beyond what is understood here, while the values are of others.
+      if (error instanceof InvalidInput) return undefined
       if (!isUnavailable(error)) throw error
       this.#downUntil = performance.now() + downMs
       return undefined
