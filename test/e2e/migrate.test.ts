@@ -102,7 +102,7 @@ const search = ({ address }: RunningCli, text: string) =>
   call(`${address}/v1/collections/tickets/search`, matches, { text, k: 3 })
 
 describe('a collection is moved to another model', () => {
-  test('while events come in, across a kill, with every event in it once', async () => {
+  test('while events come in, across kills, with every event in it once', async () => {
     const { path: cwd } = folder
     const old = await startCli(['run'], { cwd })
     const tickets = publisher(old)
@@ -119,6 +119,13 @@ describe('a collection is moved to another model', () => {
     first.kill('SIGKILL')
     await first.exited
     expect((await search(old, 'ticket old-7')).matches).toHaveLength(3)
+
+    // And at the worst moment: writers are being held.
+    const third = launch(args, { cwd })
+    await third.prints(/"step":"switching"/, 60_000)
+    await sleep(250)
+    third.kill('SIGKILL')
+    await third.exited
 
     const again = await runCli(args, { cwd })
     expect(again.stderr).toBe('')
@@ -150,7 +157,7 @@ describe('a collection is moved to another model', () => {
 
     const once = await runCli(args, { cwd })
     expect(once).toMatchObject({ code: 0, stdout: expect.stringContaining('"outcome":"unchanged"') })
-  }, 180_000)
+  }, 240_000)
 
   test('with what the log no longer has, out of the store', async () => {
     const { path: cwd } = folder
