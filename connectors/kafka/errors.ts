@@ -115,11 +115,6 @@ export function isMemberFenced(error: unknown): boolean {
   return has(['ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID'], error)
 }
 
-/** The group is being shared out again: join again. */
-export function isRebalancing(error: unknown): boolean {
-  return has(['REBALANCE_IN_PROGRESS'], error)
-}
-
 /** Another broker coordinates the group or the transactions now, or will soon: look it up again. */
 export function isCoordinatorMoved(error: unknown): boolean {
   return has(['NOT_COORDINATOR_FOR_GROUP', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'GROUP_LOAD_IN_PROGRESS'], error)
