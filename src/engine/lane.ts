@@ -144,11 +144,19 @@ export class Lane {
     this.#batches.end()
   }
 
+  /** Schemas that the records name and that are not known yet. */
   async #loadSchemas(records: readonly LogRecord[], signal: AbortSignal): Promise<void> {
     const { codec } = this.#options
-    const values = codec.load && records.map(({ value }) => value)
-    if (values === undefined || codec.load?.(values) === undefined) return
-    await retry(async () => codec.load?.(values), this.#retry('schemas', true)).catch(ignoreAbort(signal))
+    if (codec.load === undefined) return
+    const load = () => codec.load?.(records.map(({ value }) => value))
+    let loading = load()
+    if (loading === undefined) return
+    const attempt = async () => {
+      const current = loading ?? load()
+      loading = undefined
+      await current
+    }
+    await retry(attempt, this.#retry('schemas', true)).catch(ignoreAbort(signal))
   }
 
   #start(span: Span, records: readonly LogRecord[]): Batch {
