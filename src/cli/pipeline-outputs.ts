@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Catalog } from '../core/component.ts'
 import { InvalidInput } from '../core/errors.ts'
-import type { Headers, Json, JsonObject, LogRecord } from '../core/event.ts'
+import { asBuffer, type Headers, type Json, type JsonObject, type LogRecord } from '../core/event.ts'
 import type { EventLog } from '../core/event-log.ts'
 import type { ComponentUse } from '../core/pipeline.ts'
 import type { Codec } from '../core/serde.ts'
@@ -140,5 +140,5 @@ function headerText(headers: Headers, name: string): string {
 }
 
 function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  return asBuffer(bytes).toString('utf8')
 }

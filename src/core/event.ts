@@ -80,3 +80,8 @@ export function positionId(position: Position): string {
 export function laneName(pipeline: string, { topic, partition }: TopicPartition): string {
   return `${pipeline}/${topic}/${partition}`
 }
+
+/** The same bytes as a Buffer. Logs hand out Buffers mostly, and a view for each of their values would be dear. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

@@ -1,5 +1,5 @@
 import { errorCode, errorMessage, MillraceError } from '../core/errors.ts'
-import { type Event, type Headers, type LogRecord, noHeaders, noVectors, positionId } from '../core/event.ts'
+import { asBuffer, type Event, type Headers, type LogRecord, noHeaders, noVectors, positionId } from '../core/event.ts'
 import type { Expression } from '../core/expression.ts'
 import type { Codec } from '../core/serde.ts'
 import type { DeadLetter } from './dead-letters.ts'
@@ -29,15 +29,13 @@ export function decodeRecords(
 }
 
 function decodeRecord(record: LogRecord, codec: Codec, id: Expression<string> | undefined): Event {
-  const decoded = {
-    key: record.key === null ? null : text(record.key),
-    value: record.value === null ? null : codec.decode(record.value),
-    headers: decodeHeaders(record.headers),
-    timestamp: record.timestamp,
-    position: { topic: record.topic, partition: record.partition, offset: record.offset },
-    vectors: noVectors,
-  }
-  return { id: id ? givenId(id(decoded)) : positionId(decoded.position), ...decoded }
+  const { topic, partition, offset, timestamp } = record
+  const key = record.key === null ? null : text(record.key)
+  const value = record.value === null ? null : codec.decode(record.value)
+  const headers = decodeHeaders(record.headers)
+  const position = { topic, partition, offset }
+  const name = id ? givenId(id({ key, value, headers, timestamp, position })) : positionId(position)
+  return { id: name, key, value, headers, timestamp, position, vectors: noVectors }
 }
 
 /** All events with an empty id would replace each other, which nobody means. */
@@ -53,5 +51,5 @@ function decodeHeaders(headers: Headers): Event['headers'] {
 }
 
 function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  return asBuffer(bytes).toString('utf8')
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { Json } from '../core/event.ts'
+import { asBuffer, type Json } from '../core/event.ts'
 import type { Codec } from '../core/serde.ts'
 import { findSyntaxError } from './json-syntax.ts'
 import { badBytes } from './schema.ts'
@@ -25,7 +25,7 @@ export function encodeJson(value: Json): Uint8Array {
 
 /** Throws `InvalidInput` (`bad_bytes`) that says where it breaks. */
 export function decodeJson(bytes: Uint8Array): Json {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const buffer = asBuffer(bytes)
   // Without this check broken bytes would quietly become replacement characters.
   if (!isUtf8(buffer)) throw badBytes(`not UTF-8: it breaks at byte ${firstBadByte(buffer)}`)
   const text = buffer.toString('utf8')

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { asBuffer } from '../../core/event.ts'
 import { integerJson } from '../numbers.ts'
 import { badBytes } from '../schema.ts'
 
@@ -8,7 +9,7 @@ export class AvroReader {
   #at = 0
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#bytes = asBuffer(bytes)
   }
 
   get left(): number {
