@@ -164,7 +164,8 @@ function tlsProperties(ssl: KafkaOptions['ssl']): Record<string, string> {
 
 /** Gives the data folder its id, and its users, who are stored there. */
 async function formatStorage(file: string, sasl: KafkaSignIn | undefined): Promise<void> {
-  const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
+  // The first digit keeps it from beginning with a minus sign, which would be taken for a flag.
+  const id = Buffer.from(`4${randomUUID().replaceAll('-', '').slice(1)}`, 'hex').toString('base64url')
   const users =
     sasl === undefined || !sasl.mechanism.startsWith('scram') || !('username' in sasl)
       ? []
