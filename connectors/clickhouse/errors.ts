@@ -23,6 +23,8 @@ export interface ServerError {
   readonly message: string
   /** Index of the row it blames. */
   readonly row: number | undefined
+  /** The materialized view that failed when the table itself had taken the rows. */
+  readonly view: string | undefined
 }
 
 export function serverError(error: unknown): ServerError {
@@ -31,7 +33,8 @@ export function serverError(error: unknown): ServerError {
   const said = wrapped.replace(/(\s*\(version [^)]*(\([^)]*\))?\))+\s*$/, '')
   const type = said.match(/\(([A-Z][A-Z0-9_]{2,})\)[.\s]*$/)?.[1] ?? property(error, 'type')
   const line = said.match(/at row (\d+)/)?.[1]
-  return { type, message: shorten(said), row: line === undefined ? undefined : Number(line) - 1 }
+  const view = said.match(/while pushing to view (\S+?)[.:,]?(?:\s|$)/)?.[1]
+  return { type, message: shorten(said), row: line === undefined ? undefined : Number(line) - 1, view }
 }
 
 /**
@@ -53,33 +56,28 @@ export function definitionError(error: unknown, where: string, what: string): Mi
 
 const tooLarge = new Set(['TOO_MANY_ROWS_OR_BYTES', 'MEMORY_LIMIT_EXCEEDED', 'TIMEOUT_EXCEEDED', 'TOO_SLOW'])
 const notAllowed = new Set(['ACCESS_DENIED', 'READONLY'])
-/** What says nothing about the query, but about the server. */
-const notOfQueries = new Set([
-  'ALL_CONNECTION_TRIES_FAILED',
-  'NETWORK_ERROR',
-  'TABLE_IS_BEING_RESTARTED',
-  'TOO_MANY_SIMULTANEOUS_QUERIES',
-])
 const notOfCaller = new Set(['AUTHENTICATION_FAILED', 'REQUIRED_PASSWORD', 'UNKNOWN_USER', 'WRONG_PASSWORD'])
 
 /** An error of a user's query. */
 export function queryError(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
   const { type, message } = serverError(error)
-  if (type === undefined || notOfQueries.has(type) || notOfCaller.has(type)) return writeError(error, where, 'query')
+  if (type === undefined || notOfCaller.has(type)) return writeError(error, where, 'query')
   if (notAllowed.has(type)) return new InvalidInput({ code: 'query_not_allowed', message, cause: error })
   if (tooLarge.has(type)) {
     const hint = 'Ask for less: add a LIMIT, a narrower WHERE, or aggregate.'
     return new InvalidInput({ code: 'query_too_large', message: `${message} ${hint}`, hint, cause: error })
   }
   if (type === 'QUERY_WAS_CANCELLED') return new InvalidInput({ code: 'query_cancelled', message, cause: error })
+  // It says nothing about the query, but about the server.
+  if (rulings.get(type)?.verdict === 'passing') return writeError(error, where, 'query')
   return new InvalidInput({ code: 'query_failed', message, hint: type, cause: error })
 }
 
 /** Undefined for what ClickHouse says and is not known here. */
 function ruled(error: unknown, where: string, what: string): MillraceError | undefined {
   if (error instanceof MillraceError) return error
-  const { type, message, row } = serverError(error)
+  const { type, message, row, view } = serverError(error)
   const detail = { message: `${where}: ${what}: ${message}`, cause: error }
   if (type === 'NOT_ENOUGH_SPACE' || /No space left on device/i.test(message)) {
     return new Retryable({ ...detail, code: 'disk_full', hint: 'free some space on its disk and it goes on' })
@@ -90,6 +88,11 @@ function ruled(error: unknown, where: string, what: string): MillraceError | und
   if (type === undefined) return unreachable(error, where, what, message)
   const ruling = rulings.get(type)
   const code = codeOf(type)
+  // The table has the rows under this token: only the same insert again leaves them there once.
+  if (view !== undefined && ruling?.verdict !== 'passing') {
+    const hint = `its materialized view ${view} does not take what the table has taken: mend or drop the view and it goes on`
+    return new Retryable({ ...detail, code: 'clickhouse_view_failed', hint })
+  }
   const open = ruling === undefined || ruling.verdict === 'blamed'
   if (ruling?.verdict === 'row' || type.startsWith('CANNOT_PARSE_') || (open && row !== undefined)) {
     return new RejectedRows({ code, message, row, cause: error })

@@ -152,7 +152,10 @@ describe('what an error means elsewhere', () => {
   test('a query is wrong, or too large, or the server is in trouble', () => {
     expect(queryError(said('UNKNOWN_IDENTIFIER'), where)).toBeInstanceOf(InvalidInput)
     expect(queryError(said('MEMORY_LIMIT_EXCEEDED'), where)).toMatchObject({ code: 'query_too_large' })
-    expect(queryError(said('TOO_MANY_SIMULTANEOUS_QUERIES'), where)).toBeInstanceOf(Retryable)
+    for (const passing of ['TOO_MANY_SIMULTANEOUS_QUERIES', 'KEEPER_EXCEPTION', 'SOCKET_TIMEOUT', 'TABLE_IS_DROPPED']) {
+      expect(queryError(said(passing), where)).toBeInstanceOf(Retryable)
+    }
+    expect(queryError(said('QUERY_WAS_CANCELLED'), where)).toMatchObject({ code: 'query_cancelled' })
     expect(queryError(systemError('ECONNREFUSED'), where)).toBeInstanceOf(Retryable)
     expect(queryError(said('AUTHENTICATION_FAILED'), where)).toBeInstanceOf(Fatal)
   })
