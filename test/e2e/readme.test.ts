@@ -3,6 +3,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startClickHouseServer } from '../services/clickhouse-server.ts'
+import { findService } from '../services/services.ts'
 import { sleep } from '../support/api.ts'
 import { type RunningCli, startCli, tempFolder } from '../support/cli.ts'
 
@@ -16,6 +18,7 @@ const run = promisify(execFile)
 const commands = blocks('sh')
   .flatMap((block) => block.replaceAll('\\\n', ' ').split('\n'))
   .filter((line) => !line.startsWith('npm'))
+const onServers = (command: string) => command.startsWith('KAFKA_BROKERS')
 
 /** With `CI=true` a program that is missing is a failure. */
 async function isThere(program: string): Promise<boolean> {
@@ -45,7 +48,23 @@ describe('README.md', () => {
     expect(readme).toContain('`npm test`')
   })
 
-  it.for(commands)('%s', async (command, { skip }) => {
+  it.for(commands.filter(onServers))('%s', async (command, { skip }) => {
+    const [kafka, milvus] = [await findService('kafka'), await findService('milvus')]
+    if (kafka === undefined || milvus === undefined) return skip('there are no servers')
+    await using clickhouse = await startClickHouseServer()
+    const here = command
+      .replace('localhost:9092', kafka)
+      .replace('http://localhost:8123', clickhouse.url)
+      .replace('localhost:19530', milvus)
+    const env = { ...process.env, MILLRACE_DATA: join(folder.path, 'bound'), MILLRACE_SERVER_PORT: '0', NO_COLOR: '1' }
+    const { stdout, stderr } = await run('sh', ['-c', `exec timeout 10 env ${here}`], { cwd: project, env }).catch(
+      (stopped: { stdout: string; stderr: string }) => stopped,
+    )
+    expect(stdout).toContain('support-tickets support.tickets → clickhouse, vectors, live')
+    expect(stderr).not.toContain('support-tickets has stopped')
+  })
+
+  it.for(commands.filter((command) => !onServers(command)))('%s', async (command, { skip }) => {
     const [program = ''] = command.split(' ')
     if (!(await isThere(program))) skip(`${program} is not installed here`)
 
