@@ -34,6 +34,13 @@ export function floatOf(value: Json | undefined): number | undefined {
   return typeof value === 'string' && Object.hasOwn(unusual, value) ? unusual[value] : undefined
 }
 
+/** The same for 32 bits, where a number that is too large would become infinite. */
+export function float32Of(value: Json | undefined): number | undefined {
+  const number = floatOf(value)
+  const overflows = number !== undefined && Number.isFinite(number) && !Number.isFinite(Math.fround(number))
+  return overflows ? undefined : number
+}
+
 const base64 = /^[A-Za-z0-9+/_-]*={0,2}$/
 
 /** The bytes of a text in base64, with or without padding, in either alphabet. */
@@ -46,3 +53,4 @@ export function bytesOf(value: Json | undefined): Buffer | undefined {
 export const whatBytesAre = 'must be a text in base64'
 export const whatInt64Is = 'must be an integer of 64 bits; beyond 2^53 as a text of digits, as a number would lose some'
 export const whatFloatIs = 'must be a number (or "NaN", "Infinity", "-Infinity")'
+export const whatFloat32Is = 'must be a number in the range of 32 bits (or "NaN", "Infinity", "-Infinity")'

@@ -255,8 +255,78 @@ describe('Avro', () => {
 
   test('bytes that would take endless memory or stack are refused', () => {
     const nulls = contract({ type: 'array', items: 'null' })
-    expect(() => nulls.decode(Buffer.from('feffffff0f', 'hex'))).toThrow('ends too early')
+    expect(() => nulls.decode(Buffer.from('feffffff0f', 'hex'))).toThrow('more empty parts')
     const nested = contract({ type: 'record', name: 'A', fields: [{ name: 'a', type: ['null', 'A'] }] })
     expect(() => nested.decode(Buffer.alloc(100_000, 2))).toThrow('nested')
+    // Four bytes for each inner array of 100,000 items that take none.
+    const inner = Buffer.from('c09a0c00', 'hex')
+    const outer = contract({ type: 'array', items: { type: 'array', items: 'null' } })
+    const bomb = Buffer.concat([Buffer.from('d00f', 'hex'), ...Array<Buffer>(1000).fill(inner), Buffer.of(0)])
+    expect(() => outer.decode(bomb)).toThrow('more empty parts')
+  })
+
+  test('a schema whose empty records multiply does not take endless memory', () => {
+    let type: Json = { type: 'record', name: 'R0', fields: [] }
+    for (let level = 1; level <= 40; level += 1)
+      type = {
+        type: 'record',
+        name: `R${level}`,
+        fields: [
+          { name: 'a', type },
+          { name: 'b', type: `R${level - 1}` },
+        ],
+      }
+    expect(() => contract(type).decode(Buffer.alloc(0))).toThrow('more empty parts')
+  })
+
+  test('as many nulls as there are bytes for are a value', () => {
+    const { decode } = contract({ type: 'array', items: ['null', 'int'] })
+    const count = 300_000
+    const head = Buffer.from([0xc0, 0xcf, 0x24])
+    expect(decode(Buffer.concat([head, Buffer.alloc(count), Buffer.of(0)]))).toHaveLength(count)
+  })
+
+  test.each([
+    ['one record', ['string', 'long', 'Node']],
+    [
+      'records that are alike',
+      ['null', { type: 'record', name: 'Twin', fields: [{ name: 'next', type: 'Node' }] }, 'Node'],
+    ],
+  ])('values that are nested deep in unions with %s are checked and written in time', (_, branches) => {
+    const { validate, encode, decode } = contract({
+      type: 'record',
+      name: 'Node',
+      fields: [{ name: 'next', type: branches }],
+    })
+    let value: Json = { next: branches.includes('string') ? 'end' : null }
+    for (let depth = 0; depth < 60; depth += 1) value = { next: value }
+    const began = performance.now()
+    expect(validate(value)).toEqual([])
+    expect(decode(encode(value))).toEqual(value)
+    expect(validate({ next: { next: { next: true } } })).not.toEqual([])
+    expect(performance.now() - began).toBeLessThan(1000)
+  })
+
+  test('a number beyond the range of 32 bits is no float', () => {
+    const { validate, encode, decode } = contract('float')
+    expect(validate(1e300)).toEqual([{ pointer: '', message: expect.stringContaining('32 bits') }])
+    expect(decode(encode('Infinity'))).toBe('Infinity')
+    expect(decode(encode(3.402_823_466_385_288_6e38))).toBe(3.402_823_466_385_288_6e38)
+  })
+
+  test('a decimal of endless digits is refused before it takes endless time', () => {
+    const { decode } = contract({ type: 'bytes', logicalType: 'decimal', precision: 6, scale: 2 })
+    const head = Buffer.from([0x80, 0x80, 0x80, 0x08])
+    const began = performance.now()
+    expect(() => decode(Buffer.concat([head, Buffer.alloc(8 * 1024 * 1024, 0x77)]))).toThrow('decimal')
+    expect(performance.now() - began).toBeLessThan(500)
+  })
+
+  test('a decimal may come as a number that JSON writes with an exponent', () => {
+    const { encode, decode, validate } = contract({ type: 'bytes', logicalType: 'decimal', precision: 30, scale: 8 })
+    expect(decode(encode(1e-7))).toBe('0.00000010')
+    expect(decode(encode(-1.5e21))).toBe('-1500000000000000000000.00000000')
+    expect(validate(1e-9)).toHaveLength(1)
+    expect(validate(1e300)).toHaveLength(1)
   })
 })

@@ -3,13 +3,24 @@ import { asBuffer } from '../../core/event.ts'
 import { integerJson } from '../numbers.ts'
 import { badBytes } from '../schema.ts'
 
+/** Parts that take no bytes, beyond as many as there are bytes: a few bytes could ask for any number of them. */
+const mostEmpty = 100_000
+
 /** Avro's binary encoding (Avro 1.11, "Binary Encoding"). Everything that reaches past the end is `bad_bytes`. */
 export class AvroReader {
   readonly #bytes: Buffer
   #at = 0
+  #empty = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = asBuffer(bytes)
+  }
+
+  /** Says that a part was read that takes no bytes. */
+  empty(): void {
+    this.#empty += 1
+    if (this.#empty > mostEmpty + this.#bytes.length)
+      throw badBytes('not of its Avro schema: it has more empty parts than any value would')
   }
 
   get left(): number {

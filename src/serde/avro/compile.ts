@@ -16,8 +16,6 @@ export interface Compiled {
 
 /** Deeper values could overflow the stack; the same bound as for JSON. */
 const maxDepth = 500
-/** Items may take no bytes at all, so a count says nothing of how many there can be. */
-const maxEmptyItems = 100_000
 
 /** Compiles types; a recursive one refers to itself. */
 export class AvroCompiler {
@@ -55,6 +53,7 @@ export class AvroCompiler {
     const compiled: Compiled = {
       read(reader, depth) {
         if (depth > maxDepth) throw badBytes(`nested more than ${maxDepth} levels deep`)
+        if (fields.length === 0) reader.empty()
         const value: Record<string, Json> = {}
         for (const field of fields) put(value, field.name, field.compiled.read(reader, depth + 1))
         return value
@@ -159,9 +158,17 @@ export class AvroCompiler {
     const others = compiled.filter((_branch, index) => index !== nullAt)
     const only = others.length === 1 ? others[0] : undefined
     const onlyAt = only === undefined ? -1 : compiled.indexOf(only)
+    // Looking into a part once for each union above it would take exponential time.
+    const choices = new WeakMap<object, number>()
     const chosen = (value: Json) => {
       if (value === null && nullAt >= 0) return nullAt
-      return only === undefined ? compiled.findIndex((branch) => fits(branch, value)) : onlyAt
+      if (only !== undefined) return onlyAt
+      const parts = typeof value === 'object' ? value : null
+      const known = parts === null ? undefined : choices.get(parts)
+      if (known !== undefined) return known
+      const choice = compiled.findIndex((branch) => fits(branch, value))
+      if (parts !== null) choices.set(parts, choice)
+      return choice
     }
     return {
       read(reader, depth) {
@@ -171,11 +178,14 @@ export class AvroCompiler {
       },
       check(value, place, report) {
         if (value === null && nullAt >= 0) return
-        if (only !== undefined) only.check(value, place, report)
-        else if (chosen(value) < 0) nearestBranch(branches, compiled, value)?.check(value, place, report)
-        if (only === undefined && chosen(value) < 0 && nearestBranch(branches, compiled, value) === undefined) {
-          report(place, `must be one of ${branches.map(nameOf).join(', ')}`)
+        if (only !== undefined) {
+          only.check(value, place, report)
+          return
         }
+        if (chosen(value) >= 0) return
+        const nearest = nearestBranch(branches, compiled, value)
+        if (nearest !== undefined) nearest.check(value, place, report)
+        else report(place, `must be one of ${branches.map(nameOf).join(', ')}`)
       },
       write(value, writer) {
         const index = chosen(value)
@@ -230,7 +240,6 @@ function enumeration({ symbols }: EnumType): Compiled {
 
 /** The blocks of an array or map; a negative count is followed by the block's size in bytes. */
 function readBlocks(reader: AvroReader, readItem: () => void): void {
-  let total = 0
   for (;;) {
     let count = reader.count()
     if (count === 0) return
@@ -238,8 +247,6 @@ function readBlocks(reader: AvroReader, readItem: () => void): void {
       count = -count
       reader.long()
     }
-    total += count
-    if (count > reader.left && total > maxEmptyItems) throw badBytes('not of its Avro schema: an array ends too early')
     for (let index = 0; index < count; index += 1) readItem()
   }
 }

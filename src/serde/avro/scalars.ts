@@ -2,12 +2,14 @@ import type { Json } from '../../core/event.ts'
 import { clockOf, clockText, dayOf, dayText, instantOf, instantText, instantUnits } from '../instants.ts'
 import {
   bytesOf,
+  float32Of,
   floatJson,
   floatOf,
   int64,
   integerJson,
   integerOf,
   whatBytesAre,
+  whatFloat32Is,
   whatFloatIs,
   whatInt64Is,
 } from '../numbers.ts'
@@ -72,7 +74,10 @@ const bytesScalar: Scalar = {
 
 const plain: Readonly<Record<PrimitiveName, Scalar>> = {
   null: {
-    read: () => null,
+    read: (reader) => {
+      reader.empty()
+      return null
+    },
     problem: (value) => (value === null ? undefined : 'must be null'),
     write: () => {},
     writeDefault: () => {},
@@ -101,8 +106,8 @@ const plain: Readonly<Record<PrimitiveName, Scalar>> = {
   ),
   float: scalar(
     (reader) => floatJson(reader.float()),
-    floatOf,
-    whatFloatIs,
+    float32Of,
+    whatFloat32Is,
     (value, writer) => writer.float(value),
   ),
   double: scalar(
@@ -186,7 +191,10 @@ function instant(digits: 3 | 6 | 9, local: boolean): Scalar {
 export function fixed({ size, logical }: FixedType): Scalar {
   const plainFixed: Scalar = {
     ...scalar(
-      (reader) => reader.slice(size).toString('base64'),
+      (reader) => {
+        if (size === 0) reader.empty()
+        return reader.slice(size).toString('base64')
+      },
       (value) => {
         const bytes = bytesOf(value)
         return bytes?.length === size ? bytes : undefined

@@ -3,6 +3,7 @@ import type { Reader, Writer } from 'protobufjs'
 import type { Json } from '../../core/event.ts'
 import {
   bytesOf,
+  float32Of,
   floatJson,
   floatOf,
   int64,
@@ -10,6 +11,7 @@ import {
   integerOf,
   uint64,
   whatBytesAre,
+  whatFloat32Is,
   whatFloatIs,
   whatInt64Is,
 } from '../numbers.ts'
@@ -109,12 +111,13 @@ function integer64(type: Int64): Item {
 }
 
 function float(type: 'float' | 'double'): Item {
+  const short = type === 'float'
   return item<number>({
-    wire: type === 'float' ? wire.fixed32 : wire.fixed64,
+    wire: short ? wire.fixed32 : wire.fixed64,
     zero: 0,
-    what: whatFloatIs,
+    what: short ? whatFloat32Is : whatFloatIs,
     read: (reader) => floatJson(reader[type]()),
-    of: floatOf,
+    of: short ? float32Of : floatOf,
     write: (value, writer) => writer[type](value),
     isZero: (value) => Object.is(value, 0),
   })
