@@ -27,6 +27,8 @@ export interface RedisSettings {
 export type Client = Redis | Cluster
 
 const connectMs = 3_000
+/** Silence for so long, while an answer is awaited, means that the connection is dead: the next one may find a server. */
+const silenceMs = 5_000
 /** Attempts to connect after which the commands that wait are given up; their callers try again. */
 const attempts = 3
 const longestPauseMs = 1_000
@@ -89,17 +91,18 @@ function connect(sdk: Sdk, settings: RedisSettings, secure: ConnectionOptions | 
     ...login,
     lazyConnect: true,
     connectTimeout: connectMs,
+    socketTimeout: silenceMs,
     // A subscription waits for as long as it takes; a command is given up, and tried again by its caller.
     maxRetriesPerRequest: listening ? null : attempts,
     retryStrategy: pause,
-    reconnectOnError: resendElsewhere,
+    reconnectOnError: refusesToWrite,
     connectionName: listening ? 'millrace-listener' : 'millrace',
   }
   if (cluster !== undefined) {
     return new sdk.Cluster(cluster.map(address), {
       lazyConnect: true,
       clusterRetryStrategy: pause,
-      redisOptions: { ...login, ...tls, connectTimeout: connectMs },
+      redisOptions: { ...login, ...tls, connectTimeout: connectMs, socketTimeout: silenceMs },
       slotsRefreshTimeout: connectMs,
       retryDelayOnFailover: 200,
       retryDelayOnClusterDown: 200,
@@ -113,15 +116,16 @@ function connect(sdk: Sdk, settings: RedisSettings, secure: ConnectionOptions | 
       sentinels: sentinels.map(address),
       ...(name === undefined ? {} : { name }),
       sentinelRetryStrategy: pause,
+      sentinelCommandTimeout: connectMs,
       failoverDetector: true,
     })
   }
   return new sdk.Redis(url ?? '', { ...options, ...tls })
 }
 
-/** A primary that has become a replica refuses to write: what it refused is sent again to whoever is the primary now. */
-function resendElsewhere(error: Error): 2 | false {
-  return error.message.startsWith('READONLY') ? 2 : false
+/** A primary that has become a replica refuses to write: a new connection leads to whoever is the primary now. */
+function refusesToWrite(error: Error): boolean {
+  return /\bREADONLY\b/.test(error.message)
 }
 
 function pause(attempt: number): number {

@@ -52,8 +52,11 @@ export class Connection {
   }
 
   /** The connection for subscriptions; nothing else may be sent through it. */
-  async listener(): Promise<Client> {
-    this.#listener ??= this.#open(true)
+  listener(): Promise<Client> {
+    this.#listener ??= this.#open(true).catch((error: unknown) => {
+      this.#listener = undefined
+      throw error
+    })
     return this.#listener
   }
 
@@ -68,11 +71,19 @@ export class Connection {
   async #send(call: (client: Client) => Promise<unknown>): Promise<unknown> {
     try {
       if (this.#closed) throw new Error('the connection has been closed')
-      this.#client ??= this.#open(false)
-      return await within(call(await this.#client), commandMs)
+      return await within(call(await this.#commands()), commandMs)
     } catch (error) {
       throw redisError(error, placeOf(this.#settings), this.#trouble)
     }
+  }
+
+  /** What could not be opened is tried again by the next one: a file may be there by then. */
+  #commands(): Promise<Client> {
+    this.#client ??= this.#open(false).catch((error: unknown) => {
+      this.#client = undefined
+      throw error
+    })
+    return this.#client
   }
 
   async #open(listening: boolean): Promise<Client> {

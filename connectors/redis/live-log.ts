@@ -4,7 +4,7 @@ import { Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
 import type { ChannelHead, LiveEvent, LiveLog, StoredLiveEvent } from '../../src/core/live-log.ts'
 import type { Argument, Connection } from './connection.ts'
 import { header, storedEvents, vectorBytes } from './live-events.ts'
-import { appendScript, headScript } from './live-scripts.ts'
+import { appendScript, headScript, readScript } from './live-scripts.ts'
 import { type Wake, Wakes } from './wakes.ts'
 
 export interface LiveLogOptions {
@@ -17,8 +17,9 @@ export interface LiveLogOptions {
 /** What one call of the script appends, so that no one else waits long for the server; an offset's events stay together. */
 const appendEvents = 500
 const appendBytes = 1024 * 1024
-/** How many events a follower gets at once, at most. */
+/** What a follower gets at once, at most, but for the last event, which is whole: it is decoded at a stretch. */
 const followBatch = 500
+const followBytes = 1024 * 1024
 const retryMs = 250
 /** Channels of which it is remembered what this process knows of them. */
 const rememberedChannels = 10_000
@@ -157,12 +158,11 @@ export class RedisLiveLog implements LiveLog {
     remember(this.#listed, channel, true)
   }
 
-  /** Undefined when the channel has another epoch by now. The epoch is asked for after the events, so they are of it. */
+  /** Undefined when the channel has another epoch by now. */
   async #readIn(epoch: string, channel: string, from: number): Promise<StoredLiveEvent[] | undefined> {
-    const [meta = ''] = this.#keys(channel)
-    const events = await this.read(channel, from, followBatch)
-    const now = await this.#connection.text('hget', [meta, 'epoch'])
-    return now === epoch ? events : undefined
+    const reply = await this.#connection.run(readScript, this.#keys(channel), [from, followBatch, followBytes])
+    const [now, events] = Array.isArray(reply) ? reply : []
+    return String(now) === epoch ? storedEvents(events) : undefined
   }
 }
 

@@ -33,6 +33,9 @@ if not epoch or known[3] ~= server then
 end
 `
 
+/** Entries that are looked at together, before their bytes are counted. */
+const entriesPerStep = 20
+
 /** How long a channel without events keeps the epoch that someone has asked for. */
 const unusedMs = 7 * 24 * 60 * 60 * 1000
 
@@ -42,6 +45,26 @@ if following == 0 then redis.call('PEXPIRE', meta, ${unusedMs}) end
 local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
 local first = oldest and offset_of(oldest) or following
 return {epoch, string.format('%.0f', first), string.format('%.0f', following)}
+`)
+
+/**
+ * KEYS channel, events. ARGV offset, events at most, bytes after which no more are added. Answers the epoch they are of, and the
+ * events from the offset on.
+ */
+export const readScript = script(`
+local found, bytes, from, left = {}, 0, ARGV[1], tonumber(ARGV[2])
+while left > 0 do
+  local count = math.min(left, ${entriesPerStep})
+  local page = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
+  for _, entry in ipairs(page) do
+    found[#found + 1] = entry
+    for _, field in ipairs(entry[2]) do bytes = bytes + #field end
+    if bytes >= tonumber(ARGV[3]) then left = 0 break end
+  end
+  left = #page < count and 0 or left - count
+  if left > 0 then from = '(' .. page[#page][1] end
+end
+return {redis.call('HGET', KEYS[1], 'epoch'), found}
 `)
 
 /**

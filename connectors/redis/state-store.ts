@@ -40,8 +40,10 @@ return 1
 const prepare = script(`
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner ~= ARGV[1] then return {owner or ''} end
-local from = redis.call('HGET', KEYS[1], 'from')
-if tonumber(ARGV[2]) > tonumber(from) then
+local from = tonumber(redis.call('HGET', KEYS[1], 'from'))
+-- A call that was given up and repeated may arrive after the next one.
+if tonumber(ARGV[2]) < from then return 1 end
+if tonumber(ARGV[2]) > from then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'from', ARGV[2])
 end

@@ -60,6 +60,22 @@ describe.skipIf(url === undefined)('with one server', () => {
     expect((await log.read('c', 2_500, 1)).map(({ id }) => id)).toEqual(['2500'])
   })
 
+  test('a follower that is far behind gets large events a few at a time', async () => {
+    const log = open()
+    const large = events(60).map((event) => ({ ...event, value: 'x'.repeat(200_000) }))
+    await log.append('c', 'lane', large, offsets(0, 60))
+    await log.append('c', 'lane', events(700), offsets(60, 700))
+    const stop = new AbortController()
+    const batches: number[][] = []
+    for await (const batch of log.follow('c', 0, stop.signal)) {
+      batches.push(batch.map(({ offset }) => offset))
+      if (batch.at(-1)?.offset === 759) stop.abort()
+    }
+    expect(batches.flat()).toEqual(offsets(0, 760))
+    expect(Math.max(...batches.slice(0, 10).map((batch) => batch.length))).toBeLessThanOrEqual(6)
+    expect(Math.max(...batches.map((batch) => batch.length))).toBe(500)
+  })
+
   test('several processes on one channel see one order', async () => {
     const prefix = `test-${randomUUID()}`
     const logs = [open({}, prefix), open({}, prefix), open({}, prefix)]

@@ -14,6 +14,19 @@ describe.skipIf(url === undefined)('with one server', () => {
     return { open: async () => openState({ url, prefix }), remove: () => removeKeys({ url }, prefix) }
   })
 
+  test('a call that was given up and arrives after the next one changes nothing', async () => {
+    const prefix = `test-${randomUUID()}`
+    const redis = openRedis({ url, prefix })
+    const scope = await redis.state.takeOver('s', 0)
+    await scope.prepare(10, [{ key: 'a', value: 'first' }])
+    await scope.prepare(20, [{ key: 'a', value: 'second' }])
+    await scope.prepare(10, [{ key: 'a', value: 'first' }])
+    expect(await scope.get(['a'])).toEqual(['second'])
+    expect(await (await redis.state.takeOver('s', 10)).get(['a'])).toEqual(['first'])
+    await redis.close()
+    await removeKeys({ url }, prefix)
+  })
+
   test('state that is gone is not taken for an empty one by its owner', async () => {
     const prefix = `test-${randomUUID()}`
     const redis = openRedis({ url, prefix })

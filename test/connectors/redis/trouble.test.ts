@@ -1,6 +1,8 @@
+import { copyFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openRedis, type RedisServices, type RedisSettings } from '../../../connectors/redis/index.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import type { LiveEvent } from '../../../src/core/live-log.ts'
@@ -99,6 +101,44 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
     expect((await redis.live.read('c', 0, 10)).map(({ id }) => id)).toEqual(['a', 'b'])
   })
 
+  test('a connection that has gone dead without a word is replaced', { timeout: 60_000 }, async () => {
+    await using server = await startRedis({ settings: { appendonly: 'no' } })
+    const network = await startNetwork(Number(new URL(server.url).port))
+    const [redis, other] = [open({ url: network.url }), open(server)]
+    await redis.live.append('c', lane, [event('a')], [0])
+    const stop = new AbortController()
+    const followed = follow(redis, 'c', 0, stop.signal)
+    await expect.poll(() => followed.ids).toEqual(['a'])
+    network.cut()
+    await other.live.append('c', lane, [event('b')], [1])
+    await expect.poll(() => followed.ids, { timeout: 20_000 }).toEqual(['a', 'b'])
+    await eventually(() => redis.live.append('c', lane, [event('c')], [2]), 10_000)
+    stop.abort()
+    await followed.ended
+  })
+
+  test('a server that may not be written to says so at once, and is left as soon as another has its address', async () => {
+    await using primary = await startRedis({ settings: { appendonly: 'no' } })
+    const replicaof = `127.0.0.1 ${new URL(primary.url).port}`
+    await using replica = await startRedis({ settings: { appendonly: 'no', replicaof } })
+    const redis = open(replica)
+    const began = performance.now()
+    const error = await redis.live.append('c', lane, [event('a')], [0]).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(Retryable)
+    expect(String(error)).toContain('READONLY')
+    expect(performance.now() - began).toBeLessThan(2_000)
+    const client = new Redis(replica.url)
+    onTestFinished(() => client.disconnect())
+    const connections = async () =>
+      Number(/total_connections_received:(\d+)/.exec(String(await client.call('info', ['stats'])))?.[1])
+    const before = await connections()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect((await connections()) - before).toBeLessThanOrEqual(1)
+    await client.call('replicaof', ['no', 'one'])
+    await eventually(() => redis.live.append('c', lane, [event('a')], [0]))
+    expect((await redis.live.read('c', 0, 10)).map(({ id }) => id)).toEqual(['a'])
+  })
+
   test('a server that knows another password says so once and for all, without ours', async () => {
     await using server = await startRedis({ settings: { appendonly: 'no', requirepass: 'right' } })
     const wrong = { url: server.url.replace('//', '//:wrong-secret@') }
@@ -129,6 +169,11 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
     await expect(open({ url }).live.head('c')).rejects.toBeInstanceOf(Retryable)
     const nowhere = open({ url, ca: '/nowhere.pem' }).live.head('c')
     await expect(nowhere).rejects.toMatchObject({ code: 'bad_certificate_file' })
+    const ca = `${authority}.late`
+    const early = open({ ...trusting, ca })
+    await expect(early.live.head('c')).rejects.toMatchObject({ code: 'bad_certificate_file' })
+    copyFileSync(authority, ca)
+    expect(await early.live.head('c')).toMatchObject({ next: 0 })
   })
 
   test('a user that may not do what is needed is told so', async () => {
@@ -160,3 +205,34 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
     await followed.ended
   })
 })
+
+interface Network {
+  readonly url: string
+  /** What is connected hears nothing more, and is not told. New connections lead to the server. */
+  cut(): void
+}
+
+async function startNetwork(port: number): Promise<Network> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    const onward = connect(port, '127.0.0.1')
+    for (const end of [socket, onward]) {
+      sockets.add(end)
+      end.on('error', () => undefined)
+    }
+    socket.pipe(onward)
+    onward.pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const address = server.address()
+  return {
+    url: `redis://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`,
+    cut: () => {
+      for (const socket of sockets) socket.unpipe().resume()
+    },
+  }
+}
