@@ -86,15 +86,25 @@ export class Lane implements LaneSource, FetchTarget {
       // An empty answer would say that nothing is left below the limit.
       this.#check()
       const wasHungry = this.room > 0
-      const records = await this.#queue.take(limit)
+      const records = await this.#take(limit)
       if (!wasHungry && this.room > 0) this.#owner.hungry()
       if (records.length > 0) return records
       const { before } = limit
-      if (before !== undefined && (!this.#queue.empty || this.#queue.fetched >= before)) return []
+      if (before !== undefined && this.#queue.drainedBelow(before)) return []
+      // Something came while the last of what was there was read.
+      if (!this.#queue.empty) continue
       this.#throwTrouble()
       await this.#arrived.next([signal, this.revoked, closed])
     }
     return []
+  }
+
+  async #take(limit: ReadLimit): Promise<LogRecord[]> {
+    try {
+      return await this.#queue.take(limit)
+    } catch (error) {
+      throw explain(error, `reading ${partitionKey(this.partition)}`)
+    }
   }
 
   async commit(committed: Committed, changes: readonly StateChange[] = []): Promise<void> {

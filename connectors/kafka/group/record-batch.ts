@@ -122,6 +122,8 @@ export class RecordReader {
   readonly #batch: RecordBatch
   readonly #partition: TopicPartition
   readonly #cursor: Cursor
+  /** Where the next record begins. */
+  #at = 0
   #left: number
 
   constructor(batch: RecordBatch, content: Buffer, partition: TopicPartition) {
@@ -131,11 +133,11 @@ export class RecordReader {
     this.#left = batch.count
   }
 
-  /** The next record; `undefined` after the last. */
+  /** The next record; `undefined` after the last. Throws a `RangeError`, again and again, at one that is damaged. */
   next(): LogRecord | undefined {
     if (this.#left === 0) return undefined
-    this.#left--
     const cursor = this.#cursor
+    cursor.at = this.#at
     const { base, baseTimestamp, appended } = this.#batch
     const { topic, partition } = this.#partition
     const length = cursor.varint()
@@ -148,7 +150,8 @@ export class RecordReader {
     const count = cursor.varint()
     const headers = count === 0 ? noHeaders : readHeaders(cursor, count)
     // A later version may add fields at the end of a record.
-    cursor.at = end
+    this.#at = end
+    this.#left--
     return { topic, partition, offset, key, value, headers, timestamp: appended ?? timestamp }
   }
 }

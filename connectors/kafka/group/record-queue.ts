@@ -40,6 +40,12 @@ export class RecordQueue {
     return this.#bytes
   }
 
+  /** Whether every record below `offset` that there is was handed out. */
+  drainedBelow(offset: number): boolean {
+    if (this.#held !== undefined) return this.#held.offset >= offset
+    return this.empty && this.#fetched >= offset
+  }
+
   /** Whether every fetched record was handed out. */
   get empty(): boolean {
     return this.#held === undefined && this.#reader === undefined && this.#batches.length === 0
@@ -72,15 +78,24 @@ export class RecordQueue {
     this.#bytes = 0
   }
 
-  /** The next records within the limit. Empty when nothing waits, or nothing below `limit.before`. One call at a time. */
+  /**
+   * The next records within the limit. Empty when nothing waits, or nothing below `limit.before`. One call at a time. What
+   * cannot be read is never passed over: what stands before it is handed out, and then every call throws.
+   */
   async take({ events, bytes, before = Number.POSITIVE_INFINITY }: ReadLimit): Promise<LogRecord[]> {
     const records: LogRecord[] = []
     let size = 0
     while (records.length < events) {
-      const record = this.#held ?? this.#reader?.next()
-      if (record === undefined) {
-        if (await this.#openNext()) continue
-        break
+      let record: LogRecord | undefined
+      try {
+        record = this.#held ?? this.#reader?.next()
+        if (record === undefined) {
+          if (await this.#openNext()) continue
+          break
+        }
+      } catch (error) {
+        if (records.length > 0) break
+        throw error
       }
       this.#held = undefined
       if (record.offset < this.#wanted) continue
@@ -100,10 +115,13 @@ export class RecordQueue {
     this.#reader = undefined
     this.#bytes -= this.#open
     this.#open = 0
-    const batch = this.#batches.shift()
+    const [batch] = this.#batches
     if (batch === undefined) return false
-    this.#open = batch.content.length
     const content = batch.codec === 0 ? batch.content : await this.#decompress(batch.codec, batch.content)
+    // Cleared meanwhile: the lane is over.
+    if (this.#batches[0] !== batch) return false
+    this.#batches.shift()
+    this.#open = batch.content.length
     this.#reader = new RecordReader(batch, content, this.#partition)
     return true
   }

@@ -193,3 +193,37 @@ test('a queue keeps to every limit, and hands out each record once, in order', a
     }),
   )
 })
+
+test('what cannot be read is never passed over: all before it is handed out, and nothing after it', async () => {
+  const batches: TestBatch[] = [0, 1, 2].map((base) => ({
+    base,
+    records: [plain(String(base))],
+    compression: 1,
+  }))
+  let broken = true
+  const queue = new RecordQueue(partition, 0, async (codec, content) => {
+    const unpacked = await gunzip(codec, content)
+    if (broken && unpacked.includes('1')) throw new Error('incorrect data check')
+    return unpacked
+  })
+  queue.add(readBatches(await encodeAll(batches), []))
+  expect((await queue.take(all)).map(({ offset }) => offset)).toEqual([0])
+  for (let attempt = 0; attempt < 3; attempt++) await expect(queue.take(all)).rejects.toThrow('incorrect data check')
+  broken = false
+  expect((await queue.take(all)).map(({ offset }) => offset)).toEqual([1, 2])
+})
+
+test('a record that is damaged is never passed over', async () => {
+  const set = await encodeAll([{ base: 0, records: [plain('a'), plain('b')] }])
+  const { batches, end } = readBatches(set, [])
+  const [batch] = batches
+  if (!batch) throw new Error('no batch')
+  // After length, attributes, timestamp and offset: the length of the key, which leads out of the batch.
+  const content = Buffer.from(batch.content)
+  const second = content.length / 2
+  content[second + 4] = 0x7e
+  const queue = new RecordQueue(partition, 0, gunzip)
+  queue.add({ batches: [{ ...batch, content }], end })
+  expect((await queue.take(all)).map(({ offset }) => offset)).toEqual([0])
+  for (let attempt = 0; attempt < 3; attempt++) await expect(queue.take(all)).rejects.toThrow(RangeError)
+})
