@@ -9,6 +9,14 @@ const textList = z
   .union([text, z.array(text)])
   .transform((value) => [value].flat().flatMap((entry) => entry.split(',').map((part) => part.trim())))
 
+/** `host`, `host:port` or `[::1]:port`, with or without a scheme before it. */
+function isAddress(text: string): boolean {
+  const address = text.includes('://') ? text : `tcp://${text}`
+  return URL.canParse(address) && new URL(address).hostname !== ''
+}
+
+const addresses = textList.refine((list) => list.every(isAddress), 'expected host:port, or several of them')
+
 const topic = z.strictObject({
   partitions: z.int().min(1).max(1024).optional().describe('How many partitions. They can grow, never shrink.'),
   retention: duration().optional().describe('Events older than this may be dropped; 0 keeps them for ever.'),
@@ -46,13 +54,28 @@ const tls = {
   key: text.optional().describe('A PEM file with the key of that certificate.'),
 }
 
+type Tls = { readonly [name in keyof typeof tls]?: string | undefined }
+
+const pair = { path: ['cert'], error: '"cert" and "key" go together: a certificate and its key' }
+
+function hasPair({ cert, key }: Tls): boolean {
+  return (cert === undefined) === (key === undefined)
+}
+
+/** Whether PEM files are of use: without TLS nobody would look at them, and everything would go in the clear. */
+function isSecure({ ca, cert, key, url, ssl = false }: Tls & { url?: string | undefined; ssl?: boolean }): boolean {
+  return [ca, cert, key].every((file) => file === undefined) || ssl || /^(?:https|rediss):/.test(url ?? '')
+}
+
+const secureUrl = { path: ['url'], error: '"ca", "cert" and "key" need an address that begins with https://' }
+
 const login = { username: text.optional(), password: z.string().optional() }
 
 const kafka = z.strictObject({
-  brokers: textList.describe('host:port of some brokers.'),
+  brokers: addresses.describe('host:port of some brokers.'),
   clientId: text.default('millrace').describe('How this process names itself to the brokers.'),
   ssl: z.boolean().default(false).describe('Speak TLS.'),
-  tls: z.strictObject(tls).optional().describe('What TLS trusts and shows. Implies ssl.'),
+  tls: z.strictObject(tls).refine(hasPair, pair).optional().describe('What TLS trusts and shows. Implies ssl.'),
   sasl: z
     .strictObject({
       mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer']),
@@ -94,7 +117,7 @@ const vectors = z.strictObject({
   lancedb: z.strictObject({}).optional().describe('LanceDB under the data folder: the default.'),
   milvus: z
     .strictObject({
-      address: text,
+      address: text.refine(isAddress, 'expected host:port'),
       token: text.optional(),
       database: text.optional(),
       ...login,
@@ -116,12 +139,18 @@ const vectors = z.strictObject({
   pgvector: z.strictObject({ url: z.url() }).optional().describe('PostgreSQL with the extension pgvector.'),
 })
 
+const node = /^(?:\[[^\]\s]+\]|[^\s:/]+):\d+$/
+const nodes = textList.refine(
+  (list) => list.every((entry) => node.test(entry)),
+  'expected host:port, or several of them',
+)
+
 const redis = z
   .strictObject({
     url: z.url({ protocol: /^rediss?$/, error: 'expected redis://host:port or rediss://host:port' }).optional(),
-    sentinels: textList.optional().describe('host:port of the Sentinels, instead of a url.'),
+    sentinels: nodes.optional().describe('host:port of the Sentinels, instead of a url.'),
     name: text.optional().describe('The name of the primary that the Sentinels watch.'),
-    cluster: textList.optional().describe('host:port of some nodes of a Redis Cluster, instead of a url.'),
+    cluster: nodes.optional().describe('host:port of some nodes of a Redis Cluster, instead of a url.'),
     ...login,
     ssl: z.boolean().default(false).describe('Speak TLS to the Sentinels or the cluster; a url says so itself.'),
     ...tls,
@@ -135,6 +164,21 @@ const redis = z
     path: ['name'],
     error: 'sentinels need the name of the primary',
   })
+  .refine(hasPair, pair)
+  .refine(isSecure, { path: ['ssl'], error: '"ca", "cert" and "key" need ssl, or a url that begins with rediss://' })
+
+/** What a request can carry. A line break would end the header, and a sign that it cannot hold would stop every request. */
+const headers = z.record(
+  z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, 'this cannot name a header'),
+  z
+    .string()
+    .trim()
+    .regex(/^[\t -~\u0080-\u00ff]*$/, 'a header has one line, of Latin letters and signs'),
+)
+
+function isOrigin(text: string): boolean {
+  return !URL.canParse(text) || new URL(text).origin === text
+}
 
 /** `millrace.yaml`. The single origin of validation, defaults and the environment's twins. */
 export const runtimeSchema = z.strictObject({
@@ -154,6 +198,8 @@ export const runtimeSchema = z.strictObject({
       token: text.optional().describe('A bearer token, instead of a user.'),
       ...tls,
     })
+    .refine(hasPair, pair)
+    .refine(isSecure, secureUrl)
     .optional()
     .describe('Binds schemas to a Confluent-compatible registry.'),
   clickhouse: z
@@ -167,6 +213,8 @@ export const runtimeSchema = z.strictObject({
         .describe('The cluster as the servers name it: tables are made on all of it, and replicated.'),
       ...tls,
     })
+    .refine(hasPair, pair)
+    .refine(isSecure, secureUrl)
     .optional()
     .describe('Binds tables to a ClickHouse server or cluster.'),
   vectors: vectors
@@ -175,14 +223,25 @@ export const runtimeSchema = z.strictObject({
     .describe('Binds collections to a vector store; name one.'),
   http: z
     .record(
-      z.url({ protocol: /^https?$/, error: 'expected an origin, such as https://crm.example' }),
+      z
+        .url({ protocol: /^https?$/, error: 'expected an origin, such as https://crm.example' })
+        .refine(
+          isOrigin,
+          'expected an origin as browsers write it, such as https://crm.example, with nothing behind it',
+        ),
       z.strictObject({
-        headers: z.record(z.string(), z.string()).describe('What requests to the origin carry, such as credentials.'),
+        headers: headers.describe('What requests to the origin carry, such as credentials.'),
       }),
     )
     .default({})
     .describe('Origins that lookups ask, such as `https://crm.example`.'),
   redis: redis.optional().describe('Binds channels, the cache of embeddings and the state of pipelines to Redis.'),
 })
+
+/** Settings of which one is given: where `url` of a section stands, `sentinels` does not. */
+export const alternatives: Readonly<Record<string, readonly string[]>> = {
+  vectors: Object.keys(vectors.shape),
+  redis: ['url', 'sentinels', 'cluster'],
+}
 
 export type RuntimeSettings = z.infer<typeof runtimeSchema>

@@ -13,7 +13,7 @@ import {
 } from './environment.ts'
 import { check, type Issue } from './issues.ts'
 import { InvalidConfig, type Problem, ProblemList } from './problem.ts'
-import { type RuntimeSettings, runtimeSchema } from './runtime-schema.ts'
+import { alternatives, type RuntimeSettings, runtimeSchema } from './runtime-schema.ts'
 import { keySpan, type Located, type Path, readYaml, spanAt } from './yaml.ts'
 
 /** The settings of one process, with paths made absolute. Durations are milliseconds, sizes bytes. */
@@ -46,8 +46,10 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
       message: 'a runtime file is a mapping of settings, such as `data: ./data`',
     })
   }
-  const variables = settingsFrom(env, runtimeSchema)
   const written = root?.entries === undefined ? {} : fill(root, env, problems)
+  const given = settingsFrom(env, runtimeSchema)
+  const meant = given.filter(({ own }) => own).reduce(withVariable, written)
+  const variables = given.filter((variable) => variable.own || !isDecided(meant, variable.path))
   const input = variables.reduce(withVariable, written)
   const { data, issues = [] } = check(runtimeSchema, input)
 
@@ -136,6 +138,13 @@ function withVariable(settings: unknown, { path, value, own }: Variable): unknow
   return { ...settings, [key]: withVariable(settings?.[key], { name: '', path: rest, value, own }) }
 }
 
+/** Whether something else was chosen on purpose where a customary name would have its say. */
+function isDecided(settings: unknown, [section = '', name]: readonly string[]): boolean {
+  const chosen = isMapping(settings) ? settings[section] : undefined
+  if (!isMapping(chosen)) return false
+  return (alternatives[section] ?? []).some((other) => other !== name && (chosen[other] ?? null) !== null)
+}
+
 function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -161,7 +170,9 @@ function placed(
   variables: readonly Variable[],
   problems: ProblemList,
 ): Problem[] {
-  const message = isSecret(issue.path.at(-1)) ? issue.message.replace(/, got .*$/s, '') : issue.message
+  const message = issue.path.some((step) => isSecret(step) || step === 'url')
+    ? issue.message.replace(/, got .*$/s, '')
+    : issue.message
   // What is missing is shown where its neighbours are.
   const path = issue.code === 'missing_option' ? issue.path.slice(0, -1) : issue.path
   const variable = variables.find((candidate) => path.every((step, index) => candidate.path[index] === step))
@@ -175,16 +186,16 @@ function placed(
 }
 
 function isSecret(name: unknown): boolean {
-  return typeof name === 'string' && ['token', 'password', 'apiKey', 'clientSecret'].includes(name)
+  return typeof name === 'string' && ['token', 'password', 'apiKey', 'clientSecret', 'headers'].includes(name)
 }
 
 /** The runtime as it may be shown: secrets, and the credentials in addresses, are replaced by `***`. */
 export function redacted(runtime: Runtime): unknown {
   return JSON.parse(
     JSON.stringify(runtime, (key, value: unknown) => {
-      if (isSecret(key) && value !== '') return '***'
       if (key === 'headers' && isMapping(value))
         return Object.fromEntries(Object.keys(value).map((name) => [name, '***']))
+      if (isSecret(key) && value !== '') return '***'
       return typeof value === 'string' ? value.replace(/^(\w+:\/\/)[^/@\s]*@/, '$1***@') : value
     }),
   )

@@ -92,6 +92,26 @@ defaults: { partitions: 2 }
     expect((await load(undefined, { MILLRACE_PIPELINES: 'a.yaml, b.yaml' })).pipelines).toEqual(['a.yaml', 'b.yaml'])
   })
 
+  test.each<[text: string, env: Record<string, string>, expected: object]>([
+    [
+      'redis: { sentinels: "a:1,b:2", name: main }',
+      { REDIS_URL: 'redis://customary' },
+      { redis: { sentinels: ['a:1', 'b:2'], name: 'main', prefix: 'millrace' } },
+    ],
+    ['redis: { prefix: p }', { REDIS_URL: 'redis://customary' }, { redis: { url: 'redis://customary', prefix: 'p' } }],
+    ['vectors: { lancedb: {} }', { MILVUS_ADDRESS: 'a:1', PINECONE_API_KEY: 'k' }, { vectors: { lancedb: {} } }],
+    ['vectors: { milvus: { database: d } }', { MILVUS_ADDRESS: 'a:1' }, { vectors: { milvus: { address: 'a:1' } } }],
+    [
+      'data: x',
+      { MILLRACE_VECTORS_QDRANT_URL: 'http://q', MILVUS_ADDRESS: 'a:1' },
+      { vectors: { qdrant: { url: 'http://q' } } },
+    ],
+  ])('a customary name does not meddle with another choice: %j with %j', async (text, env, expected) => {
+    const runtime = await load(text, env)
+    expect(runtime).toMatchObject(expected)
+    expect(Object.values(runtime.vectors ?? {}).filter((store) => store !== undefined).length).toBeLessThanOrEqual(1)
+  })
+
   test('every setting has a twin, and no two have the same', () => {
     const twins = leaves(runtimeSchema).map(twinOf)
     expect(new Set(twins).size).toBe(twins.length)
@@ -160,7 +180,49 @@ defaults: { partitions: 2 }
       ['1:1 bad_value: vectors: name one store'],
     ],
     ['redis: { prefix: x }', {}, ['1:1 bad_value: redis: name one of url, sentinels and cluster']],
-    ['redis: { sentinels: a }', {}, ['1:1 bad_value: redis.name: sentinels need the name of the primary']],
+    ['redis: { sentinels: a:1 }', {}, ['1:1 bad_value: redis.name: sentinels need the name of the primary']],
+    ['redis: { cluster: localhost }', {}, ['1:19 bad_value: redis.cluster: expected host:port, or several of them']],
+    ['kafka: { brokers: "a:1, b c" }', {}, ['1:19 bad_value: kafka.brokers: expected host:port, or several of them']],
+    ['vectors: { milvus: { address: "http://" } }', {}, ['1:31 bad_value: vectors.milvus.address: expected host:port']],
+    [
+      'data: x',
+      { MILVUS_ADDRESS: 'a:1', PINECONE_API_KEY: 'k' },
+      ['environment variable MILVUS_ADDRESS bad_value: name one store'],
+    ],
+    [
+      'redis: { url: "redis://h", ca: ca.pem }',
+      {},
+      ['1:1 bad_value: redis.ssl: "ca", "cert" and "key" need ssl, or a url that begins with rediss://'],
+    ],
+    [
+      'clickhouse: { url: "http://h", ca: ca.pem }',
+      {},
+      ['1:20 bad_value: clickhouse.url: "ca", "cert" and "key" need an address that begins with https://'],
+    ],
+    [
+      'kafka: { brokers: a, tls: { cert: c.pem } }',
+      {},
+      ['1:35 bad_value: kafka.tls.cert: "cert" and "key" go together: a certificate and its key'],
+    ],
+    [
+      'http: { "https://crm.example/v1": { headers: {} } }',
+      {},
+      ['1:9 bad_value: expected an origin as browsers write it, such as https://crm.example, with nothing behind it'],
+    ],
+    [
+      'http: { "https://crm.example": { headers: { a: "secret\\nb: secret", "b c": x, d: 12345678 } } }',
+      {},
+      [
+        '1:48 bad_value: http.https://crm.example.headers.a: a header has one line, of Latin letters and signs',
+        '1:69 bad_value: this cannot name a header',
+        '1:82 wrong_type: http.https://crm.example.headers.d: expected text',
+      ],
+    ],
+    [
+      'vectors: { pgvector: { url: "postgres://u:secret @" } }',
+      {},
+      ['1:29 bad_value: vectors.pgvector.url: expected a valid url'],
+    ],
     [
       'topics: { "a b": {} }',
       {},
