@@ -11,7 +11,7 @@ export async function compileContract(source: SchemaSource, foreign = false): Pr
     case 'AVRO':
       return (await import('./avro/index.ts')).avroContract(source)
     case 'PROTOBUF':
-      return (await import('./protobuf/index.ts')).protobufContract(source)
+      return (await import('./protobuf/index.ts')).protobufContract(source, foreign)
     case 'JSON':
       return jsonContract(source, foreign)
   }

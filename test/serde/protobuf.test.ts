@@ -240,6 +240,13 @@ describe('Protobuf', () => {
     expect(decode(encode({ maybe: null }))).not.toHaveProperty('maybe')
   })
 
+  test("what others write may have the fields of any message, and a topic's own those of the first", () => {
+    const schema = 'syntax = "proto3"; message A { int32 a = 1; } message B { message C { int32 c = 1; } C b = 1; }'
+    const source = { type: 'PROTOBUF', text: schema, origin: 'test.proto', references: [] } as const
+    expect([...(protobufContract(source).fields ?? [])]).toEqual(['a'])
+    expect([...(protobufContract(source, true).fields ?? [])]).toEqual(['a', 'b', 'c'])
+  })
+
   test('proto2: required fields, explicit presence', () => {
     const { encode, decode, validate } = contract(
       'syntax = "proto2"; message A { required int32 a = 1; optional int32 b = 2 [default = 5]; repeated int32 c = 3; }',

@@ -13,9 +13,10 @@ const maxIndexes = 32
  * A contract from a Protobuf file. Its first message is what is written; framed values name theirs. As plain JSON, after
  * Protobuf's JSON mapping: fields by the names in the file (the mapping's own camelCase is understood in writing); fields
  * without presence always there; enums by name; 64-bit integers beyond 2^53 as texts; bytes in base64; Timestamp, Duration,
- * Struct, Value, ListValue and the wrappers in their special forms. Throws `InvalidInput` (`schema_unusable`).
+ * Struct, Value, ListValue and the wrappers in their special forms. What others put into a topic (`foreign`) may be of any of the
+ * file's messages. Throws `InvalidInput` (`schema_unusable`).
  */
-export function protobufContract(source: SchemaSource): Contract {
+export function protobufContract(source: SchemaSource, foreign = false): Contract {
   const { messages } = parseProtobuf(source)
   const [first] = messages
   if (first === undefined) throw unusable(source.origin, 'it has no message')
@@ -38,7 +39,7 @@ export function protobufContract(source: SchemaSource): Contract {
   return {
     format: 'protobuf',
     schema: source.text,
-    fields: new Set(main.fieldNames),
+    fields: new Set(foreign ? messages.flatMap(fieldNamesIn) : main.fieldNames),
     decode: (bytes) => reading(bytes, (reader) => main.read(reader, reader.len, 0)),
     decodeFramed: (bytes) =>
       reading(bytes, (reader) => {
@@ -61,6 +62,11 @@ export function protobufContract(source: SchemaSource): Contract {
     },
     validate,
   }
+}
+
+/** The fields of a message and of those that are declared in it. */
+function fieldNamesIn(type: protobuf.Type): string[] {
+  return [...type.fieldsArray.map(({ name }) => name), ...typesIn(type).flatMap(fieldNamesIn)]
 }
 
 function reading(bytes: Uint8Array, read: (reader: protobuf.Reader) => Json): Json {
