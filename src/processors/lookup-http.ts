@@ -1,5 +1,5 @@
 import type { Failure } from '../core/component.ts'
-import { errorCode, errorMessage, Fatal, MillraceError, Retryable } from '../core/errors.ts'
+import { errorCode, errorMessage, Fatal, Retryable } from '../core/errors.ts'
 import { isJsonObject, type Json } from '../core/event.ts'
 import type { Answer, Lookup } from './lookup-cache.ts'
 
@@ -7,6 +7,8 @@ const placeholder = '{key}'
 const timeoutMs = 10_000
 const mostBytes = 2 ** 20
 const mostRedirects = 5
+/** As long as we wait at most for what asks us to. */
+const longestWaitMs = 60_000
 /** Requests of one lookup that are under way at once. */
 const atOnce = 16
 
@@ -21,23 +23,37 @@ export function urlProblem(template: string): string | undefined {
   return undefined
 }
 
-/** One GET for each key. `headers` go to the address's own origin alone. */
+/**
+ * One GET for each key. `headers` go to the address's own origin alone. When a server does not answer one of them, those that
+ * wait for their turn are not asked: they would not be answered either, and it would take long to say so.
+ */
 export function httpLookup(
   { url, fields }: { readonly url: string; readonly fields: readonly string[] | undefined },
   headers: Readonly<Record<string, string>>,
 ): Lookup {
   const free = new Turns(atOnce)
-  return (keys) =>
-    keys.map((key) =>
+  return (keys) => {
+    let away: Unreachable | undefined
+    return keys.map((key) =>
       free.take(async () => {
         // As a segment of a path these mean another place.
         if (key === '' || key === '.' || key === '..') {
           return failure('bad_lookup_key', `the key "${key}" cannot stand in an address.`)
         }
-        return ask(new URL(fill(url, key)), fields, headers)
+        if (away !== undefined) throw away
+        try {
+          return await ask(new URL(fill(url, key)), fields, headers)
+        } catch (error) {
+          if (error instanceof Unreachable) away = error
+          throw error
+        }
       }),
     )
+  }
 }
+
+/** There was no answer at all. */
+class Unreachable extends Retryable {}
 
 async function ask(url: URL, fields: readonly string[] | undefined, headers: Readonly<Record<string, string>>) {
   const signal = AbortSignal.timeout(timeoutMs)
@@ -127,17 +143,16 @@ function busy(response: Response, origin: string): Retryable {
   })
 }
 
-/** Seconds or a date, in milliseconds from now. */
+/** Seconds or a date, in milliseconds from now, bounded. */
 function retryAfter(text: string | null): number | undefined {
   if (text === null) return undefined
   const milliseconds = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now()
-  return Number.isNaN(milliseconds) ? undefined : Math.max(0, milliseconds)
+  return Number.isNaN(milliseconds) ? undefined : Math.min(longestWaitMs, Math.max(0, milliseconds))
 }
 
-function unreachable(origin: string, error: unknown): MillraceError {
-  if (error instanceof MillraceError) return error
+function unreachable(origin: string, error: unknown): Unreachable {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-  return new Retryable({
+  return new Unreachable({
     code: 'lookup_unavailable',
     message: `lookup: ${origin} did not answer: ${errorMessage(cause) || errorCode(cause)}`,
     cause: error,

@@ -1,5 +1,5 @@
 import type { Analytics } from '../core/analytics.ts'
-import { Fatal, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
+import { errorCode, Fatal, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
 import type { Json, JsonObject } from '../core/event.ts'
 import type { Hashes } from '../core/lookup.ts'
 import type { Services } from '../core/services.ts'
@@ -82,13 +82,25 @@ class TableLookup implements Asked {
   }
 
   async ask(keys: readonly string[]): Promise<readonly Answer[]> {
-    const rows = await this.#rows(keys)
+    const rows = await this.#rowsOf(keys)
     const found = new Map<string, JsonObject>()
     for (const { [keyColumn]: key, ...row } of rows) if (typeof key === 'string') found.set(key, row)
     return keys.map((key): Answer => {
       const value: Json | undefined = found.get(key)
       return value === undefined ? { found: false } : { found: true, value }
     })
+  }
+
+  /** In several queries if the rows of one would be more than a query may answer. */
+  async #rowsOf(keys: readonly string[]): Promise<readonly JsonObject[]> {
+    try {
+      return await this.#rows(keys)
+    } catch (error) {
+      if (keys.length === 1 || errorCode(error) !== 'query_too_large') throw error
+      const middle = Math.ceil(keys.length / 2)
+      const first = await this.#rowsOf(keys.slice(0, middle))
+      return [...first, ...(await this.#rowsOf(keys.slice(middle)))]
+    }
   }
 
   async #rows(keys: readonly string[]): Promise<readonly JsonObject[]> {

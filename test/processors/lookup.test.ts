@@ -196,6 +196,31 @@ describe('a lookup in ClickHouse', () => {
     expect(summary(await run(processor, { id: key }))).toEqual([{ id: key, customer: { tier: 'gold' } }])
   })
 
+  it('asks in several queries for what one may not answer', async () => {
+    const most = 3
+    const asked: number[] = []
+    const query: Analytics['query'] = (sql, params) => {
+      const keys = params?.keys
+      if (!Array.isArray(keys)) return opened.query(sql)
+      asked.push(keys.length)
+      if (keys.length <= most) return opened.query(sql, params)
+      return Promise.reject(new InvalidInput({ code: 'query_too_large', message: 'too many rows' }))
+    }
+    const narrow: Analytics = Object.create(opened, { query: { value: query } })
+    const processor = await makeLookup(
+      { clickhouse: 'customers', by: 'id', fields: ['name'] },
+      { analytics: async () => narrow },
+    )
+    const outcomes = await run(processor, ...Array.from({ length: 10 }, (_, id) => ({ id })))
+    expect(summary(outcomes).slice(0, 4)).toEqual([
+      { id: 0, customer: null },
+      { id: 1, customer: { name: 'Ada' } },
+      { id: 2, customer: { name: 'Bo' } },
+      { id: 3, customer: null },
+    ])
+    expect(asked).toEqual([10, 5, 3, 2, 5, 3, 2])
+  })
+
   it('waits for a table that is not there yet, and gives up on a column', async () => {
     await expect(run(await open({ clickhouse: 'later' }), { id: 1 })).rejects.toBeInstanceOf(Retryable)
     await expect(run(await open({ fields: ['none'] }), { id: 1 })).rejects.toBeInstanceOf(Fatal)
@@ -290,6 +315,27 @@ describe('a lookup over HTTP', () => {
     busy = false
     expect(summary(await run(processor, { id: 1 }, { id: 2 }))).toHaveLength(2)
     expect(asked.map(({ url }) => url).sort()).toEqual(['/1', '/2', '/2'])
+  })
+
+  it('waits no longer than a minute for a server that asks for more', async () => {
+    const { origin } = await serve((_, response) => response.writeHead(429, { 'retry-after': '9999999' }).end())
+    const failure = await run(await open(`${origin}/{key}`), { id: 1 }).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ delayMs: 60_000 })
+  })
+
+  it('asks no more of a server that does not answer, and keeps what it has got', async () => {
+    let answering = false
+    const { origin, asked } = await serve(({ url, socket }, response) => {
+      if (answering || url === '/0') json(response, url ?? '')
+      else setTimeout(() => socket.destroy(), 20)
+    })
+    const processor = await open(`${origin}/{key}`)
+    const batch = Array.from({ length: 500 }, (_, id) => ({ id }))
+    await expect(run(processor, ...batch)).rejects.toBeInstanceOf(Retryable)
+    expect(asked.length).toBeLessThan(40)
+    answering = true
+    expect(summary(await run(processor, ...batch))).toHaveLength(500)
+    expect(asked.filter(({ url }) => url === '/0')).toHaveLength(1)
   })
 
   it('tries again what cannot be reached, and stops at credentials that are wrong', async () => {
