@@ -29,6 +29,8 @@ export type Client = Redis | Cluster
 const connectMs = 3_000
 /** Silence for so long, while an answer is awaited, means that the connection is dead: the next one may find a server. */
 const silenceMs = 5_000
+const nodePort = 6_379
+const sentinelPort = 26_379
 /** Attempts to connect after which the commands that wait are given up; their callers try again. */
 const attempts = 3
 const longestPauseMs = 1_000
@@ -99,21 +101,24 @@ function connect(sdk: Sdk, settings: RedisSettings, secure: ConnectionOptions | 
     connectionName: listening ? 'millrace-listener' : 'millrace',
   }
   if (cluster !== undefined) {
-    return new sdk.Cluster(cluster.map(address), {
-      lazyConnect: true,
-      clusterRetryStrategy: pause,
-      redisOptions: { ...login, ...tls, connectTimeout: connectMs, socketTimeout: silenceMs },
-      slotsRefreshTimeout: connectMs,
-      retryDelayOnFailover: 200,
-      retryDelayOnClusterDown: 200,
-    })
+    return new sdk.Cluster(
+      cluster.map((node) => address(node, nodePort)),
+      {
+        lazyConnect: true,
+        clusterRetryStrategy: pause,
+        redisOptions: { ...login, ...tls, connectTimeout: connectMs, socketTimeout: silenceMs },
+        slotsRefreshTimeout: connectMs,
+        retryDelayOnFailover: 200,
+        retryDelayOnClusterDown: 200,
+      },
+    )
   }
   if (sentinels !== undefined) {
     return new sdk.Redis({
       ...options,
       ...tls,
       ...(secure === undefined ? {} : { sentinelTLS: secure, enableTLSForSentinelMode: true }),
-      sentinels: sentinels.map(address),
+      sentinels: sentinels.map((sentinel) => address(sentinel, sentinelPort)),
       ...(name === undefined ? {} : { name }),
       sentinelRetryStrategy: pause,
       sentinelCommandTimeout: connectMs,
@@ -132,10 +137,10 @@ function pause(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt - 1, 10), longestPauseMs) * (0.75 + Math.random() / 2)
 }
 
-/** `host:port`, where an IPv6 host stands in brackets. */
-function address(text: string): { host: string; port: number } {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text) ?? []
+/** `host:port` or `host` alone, where an IPv6 host stands in brackets. */
+function address(text: string, usual: number): { host: string; port: number } {
+  const [, bracketed, plain, port = usual] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text) ?? []
   const host = bracketed ?? plain
-  if (host !== undefined && port !== undefined) return { host, port: Number(port) }
+  if (host !== undefined) return { host, port: Number(port) }
   throw new Fatal({ code: 'bad_address', message: `"${text}" under \`redis:\` is no address; expected host:port.` })
 }

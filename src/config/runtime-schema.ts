@@ -139,7 +139,7 @@ const vectors = z.strictObject({
   pgvector: z.strictObject({ url: z.url() }).optional().describe('PostgreSQL with the extension pgvector.'),
 })
 
-const node = /^(?:\[[^\]\s]+\]|[^\s:/]+):\d+$/
+const node = /^(?:\[[^\]\s]+\]|[^\s:/]+)(?::\d{1,5})?$/
 const nodes = textList.refine(
   (list) => list.every((entry) => node.test(entry)),
   'expected host:port, or several of them',

@@ -181,7 +181,7 @@ defaults: { partitions: 2 }
     ],
     ['redis: { prefix: x }', {}, ['1:1 bad_value: redis: name one of url, sentinels and cluster']],
     ['redis: { sentinels: a:1 }', {}, ['1:1 bad_value: redis.name: sentinels need the name of the primary']],
-    ['redis: { cluster: localhost }', {}, ['1:19 bad_value: redis.cluster: expected host:port, or several of them']],
+    ['redis: { cluster: "h:1:2" }', {}, ['1:19 bad_value: redis.cluster: expected host:port, or several of them']],
     ['kafka: { brokers: "a:1, b c" }', {}, ['1:19 bad_value: kafka.brokers: expected host:port, or several of them']],
     ['vectors: { milvus: { address: "http://" } }', {}, ['1:31 bad_value: vectors.milvus.address: expected host:port']],
     [
