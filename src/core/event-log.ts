@@ -32,7 +32,8 @@ export interface LaneSource {
   readonly state: StateReader
   /**
    * The next records, at least one, in offset order and never more than the limit. Waits for them. An empty array
-   * only says that `signal` fired, or that nothing is left below `limit.before`.
+   * only says that `signal` fired, or that nothing is left below `limit.before`; without `before` it may also say that the
+   * log works again after a read that has failed.
    */
   read(limit: ReadLimit, signal: AbortSignal): Promise<LogRecord[]>
   /** Stores the journal and the state changes in one step, durably. Throws `Fenced` once someone else has the partition. */
@@ -61,6 +62,8 @@ export interface SourceOptions {
   readonly group: string
   /** Where a group without a committed position begins. Default `earliest`. */
   readonly start?: Start | undefined
+  /** Told why no lanes can be had at present; without an error, that they can again. What concerns one lane, its `read` throws. */
+  readonly trouble?: ((error: Error | undefined) => void) | undefined
 }
 
 export interface TopicConfig {

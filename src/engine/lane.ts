@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { BlockSink, EventSink } from '../core/component.ts'
-import { type LogRecord, laneName, sizeOf } from '../core/event.ts'
+import { type LogRecord, laneName, sizeOf, type TopicPartition } from '../core/event.ts'
 import type { EventLog, LaneSource } from '../core/event-log.ts'
 import type { Expression } from '../core/expression.ts'
 import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
@@ -39,6 +39,7 @@ interface Batch {
 /** Batches that may be processed side by side, and closed blocks that may wait for their turn, per lane. */
 const batchesInFlight = 4
 const blocksInFlight = 2
+const statusPatienceMs = 1000
 
 /**
  * The ordered work of one pipeline on one partition: three loops with bounded queues between them.
@@ -62,10 +63,12 @@ export class Lane {
   readonly #batches = new BoundedQueue<Batch>(batchesInFlight)
   readonly #blocks = new BoundedQueue<ClosedBlock>(blocksInFlight)
   readonly #sizer = new BatchSizer()
+  #end: number
 
   constructor(options: LaneOptions) {
     const { source, pipeline } = options
     this.#options = options
+    this.#end = source.committed.from
     this.name = laneName(pipeline, source.partition)
     // Everything in flight listens to it, which is bounded by the queues.
     setMaxListeners(0, this.#abort.signal)
@@ -112,11 +115,22 @@ export class Lane {
     }
   }
 
+  get partition(): TopicPartition {
+    return this.#options.source.partition
+  }
+
+  /** How many offsets are not yet delivered and committed. Throws what the log throws. */
+  async lag(): Promise<number> {
+    this.#end = await this.#options.source.end()
+    return Math.max(0, this.#end - this.#settlement.committed)
+  }
+
+  /** If the log does not answer, its end is where it was when it last did. */
   async status(): Promise<PipelineStatus['lanes'][number]> {
-    const { source } = this.#options
-    const end = await source.end()
+    await within(this.lag(), statusPatienceMs).catch(() => undefined)
     const { committed } = this.#settlement
-    return { ...source.partition, committed, end, lag: Math.max(0, end - committed) }
+    const end = Math.max(this.#end, committed)
+    return { ...this.partition, committed, end, lag: end - committed }
   }
 
   async #read(stop: AbortSignal): Promise<void> {

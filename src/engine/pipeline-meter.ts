@@ -66,7 +66,7 @@ export class PipelineMeter {
   trouble(lane: string, component: string, error: unknown): void {
     const what = `${lane}: ${component}`
     if (error === undefined) {
-      this.#troubles.delete(what)
+      if (!this.#troubles.delete(what)) return
       this.#log.info(`${what} works again`, { pipeline: this.#pipeline })
       return
     }
@@ -75,6 +75,11 @@ export class PipelineMeter {
       this.#log.warn(`${what} failed and is tried again: ${errorAdvice(error)}`, { pipeline: this.#pipeline })
     }
     this.#troubles.set(what, errorAdvice(error))
+  }
+
+  /** What the lane was trying again is no longer its business. */
+  ended(lane: string): void {
+    for (const what of [...this.#troubles.keys()]) if (what.startsWith(`${lane}: `)) this.#troubles.delete(what)
   }
 
   /** Why the pipeline is degraded, if it is. */

@@ -182,9 +182,11 @@ export class Pipeline {
     const start = source.kind === 'topics' ? source.start : 'earliest'
     /** By partition. A lane that was lost may still be in the midst of a write when its partition comes back. */
     const last = new Map<string, Promise<void>>()
-    for await (const lane of log.source({ topics: this.topics, group: this.#group, start }).lanes(stop)) {
+    const trouble = (error: unknown) => this.#meter.trouble(name, 'source', error)
+    const options = { topics: this.topics, group: this.#group, start, trouble }
+    for await (const lane of log.source(options).lanes(stop)) {
       const key = laneName(name, lane.partition)
-      const before = last.get(key) ?? Promise.resolve()
+      const before = last.get(key)?.catch(() => undefined) ?? Promise.resolve()
       const running = before.then(() => this.#runLane(lane, built, stop, abort))
       last.set(key, running)
       guard(running)
@@ -193,10 +195,29 @@ export class Pipeline {
     }
   }
 
+  /** Whatever becomes of it, the lane is released: a group waits for those who have its partitions. */
   async #runLane(source: LaneSource, built: Built, stop: AbortSignal, abort: AbortSignal): Promise<void> {
+    let lane: Lane | undefined
+    try {
+      lane = await this.#createLane(source, built)
+      this.#lanes.add(lane)
+      await lane.run(AbortSignal.any([stop, source.leaving]), abort)
+    } catch (error) {
+      // Someone else has the partition now and replays from what was committed.
+      if (!(source.revoked.aborted || error instanceof Fenced)) throw error
+    } finally {
+      if (lane) {
+        this.#lanes.delete(lane)
+        this.#meter.ended(lane.name)
+      }
+      await source.release()
+    }
+  }
+
+  async #createLane(source: LaneSource, built: Built): Promise<Lane> {
     const { services, expressions } = this.#context
     const { spec } = this
-    const lane = new Lane({
+    return new Lane({
       pipeline: spec.name,
       source,
       log: await services.log(),
@@ -208,16 +229,6 @@ export class Pipeline {
       block: spec.block,
       meter: this.#meter,
     })
-    this.#lanes.add(lane)
-    try {
-      await lane.run(AbortSignal.any([stop, source.leaving]), abort)
-    } catch (error) {
-      // Someone else has the partition now and replays from what was committed.
-      if (!(source.revoked.aborted || error instanceof Fenced)) throw error
-    } finally {
-      this.#lanes.delete(lane)
-      await source.release()
-    }
   }
 
   async #runIntake(intake: Intake, lane: LaneSource, stopped: AbortSignal): Promise<void> {
@@ -241,13 +252,14 @@ export class Pipeline {
 
   async #isDrained(): Promise<boolean> {
     if (this.spec.source.kind === 'intake' && !this.#intakeEnded) return false
-    const lanes = await Promise.all([...this.#lanes].map((lane) => lane.status()))
-    if (lanes.some(({ lag }) => lag > 0)) return false
+    const lanes = [...this.#lanes]
+    const lags = await Promise.all(lanes.map((lane) => lane.lag()))
+    if (lags.some((lag) => lag > 0)) return false
     const log = await this.#context.services.log()
     const topics = (await log.topics()).filter(({ name }) => matchesTopic(this.topics, name))
     const elsewhere = topics.flatMap(({ name: topic, partitions }) =>
       partitions
-        .filter(({ partition }) => !lanes.some((lane) => lane.topic === topic && lane.partition === partition))
+        .filter(({ partition }) => !lanes.some((lane) => isPlace(lane.partition, topic, partition)))
         .map(({ partition, start }) => ({ topic, partition, start })),
     )
     return elsewhere.length === 0 || this.#othersHaveAll(elsewhere)
@@ -258,13 +270,17 @@ export class Pipeline {
     const log = await this.#context.services.log()
     const groups = (await log.groups()).filter(({ group }) => group === this.#group)
     for (const { topic, partition, start } of partitions) {
-      const known = groups.find((each) => each.partition.topic === topic && each.partition.partition === partition)
+      const known = groups.find((each) => isPlace(each.partition, topic, partition))
       const from = known?.committed.from ?? start
       const rest = await log.read({ topic, partition }, from, { events: 1, bytes: 1 })
       if (rest.length > 0) return false
     }
     return true
   }
+}
+
+function isPlace(place: TopicPartition, topic: string, partition: number): boolean {
+  return place.topic === topic && place.partition === partition
 }
 
 function isFinal(error: unknown): boolean {
