@@ -86,21 +86,19 @@ export class Channel {
 
   /** Follows the log until the signal fires. `restarted` is called, once, if the channel's epoch has changed. */
   async run(signal: AbortSignal, restarted: () => void): Promise<void> {
-    while (!signal.aborted) {
+    for (let again = false; !signal.aborted; again = true) {
       try {
+        // However it has ended: the offset to go on from means something in its own epoch only.
+        if (again && (await this.log.head(this.name)).epoch !== this.epoch) return this.#restart(restarted)
         for await (const batch of this.log.follow(this.name, this.#next, signal)) this.#broadcast(batch)
-        if (signal.aborted) return
-        await sleep(retryMs, undefined, { signal, ref: false })
-        const head = await this.log.head(this.name)
-        if (head.epoch !== this.epoch) return this.#restart(restarted)
       } catch (error) {
         if (signal.aborted) return
         this.#logger.warn('A live channel could not be read and is read again.', {
           channel: this.name,
           error: errorMessage(error),
         })
-        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined)
       }
+      await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }
 
