@@ -5,6 +5,7 @@ import { type Event, isJsonObject, isTombstone, type Json } from '../src/core/ev
 import type { FieldValue } from '../src/core/filter.ts'
 import type { Services } from '../src/core/services.ts'
 import type { Collection, VectorPoint } from '../src/core/vector-store.ts'
+import { allDone } from '../src/core/vector-writes.ts'
 
 const options = z
   .strictObject({
@@ -147,9 +148,10 @@ class VectorSink implements EventSink {
   async #apply(changes: readonly Change[]): Promise<Rejection[]> {
     const upserts = changes.flatMap(({ index, point }) => (point === undefined ? [] : [{ index, point }]))
     const deletes = changes.flatMap(({ id, point }) => (point === undefined ? [id] : []))
-    const [refused] = await Promise.all([
-      upserts.length > 0 ? this.#collection.upsert(upserts.map(({ point }) => point)) : [],
-      deletes.length > 0 ? this.#collection.delete(deletes) : undefined,
+    const points = upserts.map(({ point }) => point)
+    const [refused = []] = await allDone([
+      points.length > 0 ? this.#collection.upsert(points) : [],
+      deletes.length > 0 ? this.#collection.delete(deletes).then(() => []) : [],
     ])
     return refused.flatMap((rejection) => {
       const upsert = upserts[rejection.index]

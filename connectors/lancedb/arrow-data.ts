@@ -1,6 +1,6 @@
 import type { Data, FixedSizeList } from 'apache-arrow'
 import type { FieldValue } from '../../src/core/filter.ts'
-import type { ColumnType } from './columns.ts'
+import type { FieldType } from '../../src/core/vector-rules.ts'
 import type { Sdk } from './sdk.ts'
 
 type Arrow = Sdk['arrow']
@@ -9,7 +9,7 @@ type Arrow = Sdk['arrow']
  * One column of an Arrow table, null where a value is not of the column's type. Booleans are bytes: the writer that
  * LanceDB uses leaves out the buffer of a bit column in which all values are null, and then LanceDB refuses it.
  */
-export function columnData(arrow: Arrow, type: ColumnType, values: readonly FieldValue[]): Data {
+export function columnData(arrow: Arrow, type: FieldType, values: readonly FieldValue[]): Data {
   const { length } = values
   const { nullBitmap, nullCount } = nulls(values, type)
   if (type === 'string') return textData(arrow, values, nullBitmap, nullCount)
@@ -43,7 +43,7 @@ export function vectorType(arrow: Arrow, dimension: number): FixedSizeList {
   return new arrow.FixedSizeList(dimension, new arrow.Field('item', new arrow.Float32(), true))
 }
 
-function nulls(values: readonly FieldValue[], type: ColumnType): { nullBitmap: Uint8Array; nullCount: number } {
+function nulls(values: readonly FieldValue[], type: FieldType): { nullBitmap: Uint8Array; nullCount: number } {
   const nullBitmap = new Uint8Array(Math.ceil(values.length / 8))
   let nullCount = 0
   for (const [index, value] of values.entries()) {

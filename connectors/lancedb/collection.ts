@@ -1,7 +1,7 @@
 import type { Table } from '@lancedb/lancedb'
 import { Fatal, type Rejection } from '../../src/core/errors.ts'
 import { assertKnownFields, filterCondition } from '../../src/core/filter.ts'
-import { assertQuery, vectorProblem } from '../../src/core/vector-rules.ts'
+import { assertQuery, type FieldType, FieldTypes, fieldKey } from '../../src/core/vector-rules.ts'
 import type {
   Collection,
   CollectionSpec,
@@ -10,7 +10,7 @@ import type {
   VectorPoint,
   VectorQuery,
 } from '../../src/core/vector-store.ts'
-import { Columns, type ColumnType, columnName, own } from './columns.ts'
+import { fieldsOf, own } from './columns.ts'
 import { storeFailure } from './failure.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Maintenance } from './maintenance.ts'
@@ -34,10 +34,9 @@ export class LanceCollection implements Collection {
   readonly #sdk: Sdk
   readonly #table: Table
   readonly #about: Omit<CollectionSpec, 'fields'>
-  readonly #columns: Columns
+  readonly #columns: FieldTypes
   readonly #writer: GroupWriter<Write, Rejection[]>
   readonly #maintenance: Maintenance
-  #closed = false
   /** This process writes to the table, so what it sees of it is the newest. */
   #writes = false
 
@@ -45,7 +44,7 @@ export class LanceCollection implements Collection {
     sdk: Sdk,
     table: Table,
     about: Omit<CollectionSpec, 'fields'>,
-    columns: Columns,
+    columns: FieldTypes,
     indexFromRows: number,
   ) {
     this.#sdk = sdk
@@ -67,7 +66,7 @@ export class LanceCollection implements Collection {
       })
     }
     const { fingerprint, dimension, fields } = about
-    const columns = Columns.of(schema, fields)
+    const columns = new FieldTypes(fieldsOf(schema, fields))
     const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns, indexFromRows)
     await collection.#maintenance.begin()
     return collection
@@ -82,28 +81,25 @@ export class LanceCollection implements Collection {
     await this.#writer.alone(async () => {
       if (!this.#writes) await this.#attempt('opening', () => this.#catchUp())
       this.#writes = true
-      if (!fields.some((field) => !this.#columns.names.includes(field))) return
+      if (fields.every((field) => this.#columns.has(field))) return
       const all = [...new Set([...this.#columns.names, ...fields])]
       await this.#attempt('opening', () =>
         this.#table.updateFieldMetadata([{ path: own.id, metadata: fieldsMetadata(all) }]),
       )
-      this.#columns.declare(fields)
+      this.#columns.merge(fields.map((field) => [field, null]))
     })
   }
 
   async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
-    this.#assertOpen()
     if (points.length === 0) return []
     return this.#writer.write({ kind: 'upsert', points }, points.length)
   }
 
   async delete(ids: readonly string[]): Promise<void> {
-    this.#assertOpen()
     if (ids.length > 0) await this.#writer.write({ kind: 'delete', ids }, ids.length)
   }
 
   async search(query: VectorQuery): Promise<Match[]> {
-    this.#assertOpen()
     assertQuery(query, this.#about.dimension)
     const { vector, k, filter, minScore = -1 } = query
     await this.#attempt('searching', () => this.#look())
@@ -127,7 +123,6 @@ export class LanceCollection implements Collection {
   }
 
   async count(): Promise<number> {
-    this.#assertOpen()
     return this.#attempt('counting', async () => {
       await this.#look()
       return this.#table.countRows()
@@ -142,7 +137,6 @@ export class LanceCollection implements Collection {
       return Array.from(column ?? [], String)
     })
     for (let from = 0; from < ids.length; from += scanPage) {
-      this.#assertOpen()
       const page = await this.#attempt('reading', async () => {
         await this.#look()
         const where = idsSql(own.id, ids.slice(from, from + scanPage))
@@ -161,12 +155,11 @@ export class LanceCollection implements Collection {
   async #catchUp(): Promise<void> {
     await this.#table.checkoutLatest()
     const schema = await this.#table.schema()
-    this.#columns.refresh(schema, readSchema(schema)?.fields ?? [])
+    this.#columns.merge(fieldsOf(schema, readSchema(schema)?.fields ?? []))
   }
 
   /** Waits for the writes in flight. */
   async close(): Promise<void> {
-    this.#closed = true
     this.#maintenance.close()
     await this.#writer.drained()
     this.#table.close()
@@ -175,7 +168,7 @@ export class LanceCollection implements Collection {
   /** Writes a group as one: per id, its last change counts. */
   async #commit(writes: readonly Write[]): Promise<Rejection[][]> {
     const last = new Map<string, VectorPoint | undefined>()
-    const types = new Map<string, ColumnType>()
+    const types = new Map<string, FieldType>()
     const answers = writes.map((write) => {
       if (write.kind === 'upsert') return this.#accept(write.points, last, types)
       for (const id of write.ids) last.set(id, undefined)
@@ -198,33 +191,24 @@ export class LanceCollection implements Collection {
   #accept(
     points: readonly VectorPoint[],
     last: Map<string, VectorPoint | undefined>,
-    types: Map<string, ColumnType>,
+    types: Map<string, FieldType>,
   ): Rejection[] {
     return points.flatMap((point, index) => {
-      const problem = vectorProblem(point.vector, this.#about.dimension)
-      const rejection =
-        problem === undefined ? this.#columns.check(point.fields, types) : { code: 'bad_vector', message: problem }
+      const rejection = this.#columns.refusal(point, this.#about.dimension, types)
       if (rejection === undefined) last.set(point.id, point)
       return rejection === undefined ? [] : [{ index, ...rejection }]
     })
   }
 
-  async #addColumns(types: ReadonlyMap<string, ColumnType>): Promise<void> {
+  async #addColumns(types: ReadonlyMap<string, FieldType>): Promise<void> {
     if (types.size === 0) return
-    await this.#table.addColumns(
-      [...types].map(([field, type]) => ({ name: columnName(field), valueSql: nullOf[type] })),
-    )
-    this.#columns.settle(types)
+    await this.#table.addColumns([...types].map(([field, type]) => ({ name: fieldKey(field), valueSql: nullOf[type] })))
+    this.#columns.merge(types)
   }
 
   async #merge(points: readonly VectorPoint[]): Promise<void> {
     const rows = toArrow(this.#sdk, await this.#table.schema(), this.#columns, points)
     await this.#table.mergeInsert(own.id).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(rows)
-  }
-
-  #assertOpen(): void {
-    if (!this.#closed) return
-    throw new Fatal({ code: 'vector_store_closed', message: `The vector store is closed ("${this.#about.name}").` })
   }
 
   async #attempt<T>(doing: string, work: () => Promise<T>): Promise<T> {

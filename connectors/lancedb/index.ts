@@ -2,7 +2,8 @@ import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Connection } from '@lancedb/lancedb'
 import { errorCode, errorMessage, Fatal } from '../../src/core/errors.ts'
-import { assertCollectionName, isCollectionName } from '../../src/core/vector-rules.ts'
+import { guarded } from '../../src/core/guarded-store.ts'
+import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { LanceCollection } from './collection.ts'
 import { storeFailure } from './failure.ts'
@@ -31,7 +32,8 @@ export async function openLanceDb(
   try {
     await mkdir(folder, { recursive: true })
     const session = new sdk.lancedb.Session(indexCacheBytes, metadataCacheBytes)
-    return new LanceStore(sdk, folder, await sdk.lancedb.connect(folder, {}, session), indexFromRows)
+    const connection = await sdk.lancedb.connect(folder, {}, session)
+    return guarded(new LanceStore(sdk, folder, connection, indexFromRows))
   } catch (error) {
     throw new Fatal({
       code: 'vector_store_unusable',
@@ -60,7 +62,9 @@ class LanceStore implements VectorStore {
     const collection = await this.#once(spec.name, async () =>
       (await this.#exists(spec.name)) ? this.#connection.openTable(spec.name) : this.#create(spec),
     )
-    assertSameVectors(collection.spec, spec, join(this.#folder, `${spec.name}.lance`))
+    const folder = join(this.#folder, `${spec.name}.lance`)
+    const remedy = `embed it anew with "millrace migrate ${spec.name}", or delete ${folder} and replay the pipeline`
+    assertSameVectors(collection.spec, spec, remedy)
     await collection.declare(spec.fields)
     return collection
   }
@@ -123,17 +127,4 @@ class LanceStore implements VectorStore {
   #create({ name, fingerprint, dimension, fields }: CollectionSpec): ReturnType<Connection['openTable']> {
     return this.#connection.createEmptyTable(name, newSchema(this.#sdk, fingerprint, dimension, fields))
   }
-}
-
-function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec, folder: string): void {
-  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
-  throw new Fatal({
-    code: 'fingerprint_mismatch',
-    message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
-    hint: `Embed it anew with "millrace migrate ${stored.name}", name another collection, go back to the model it was made with, or delete ${folder} and replay the pipeline.`,
-  })
-}
-
-function describe({ fingerprint, dimension }: CollectionSpec): string {
-  return `fingerprint ${fingerprint}, dimension ${dimension}`
 }

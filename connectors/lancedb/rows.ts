@@ -1,21 +1,22 @@
 import type { Data, Schema, Table, Vector } from 'apache-arrow'
 import type { FieldValue } from '../../src/core/filter.ts'
+import { type FieldType, type FieldTypes, fieldKey } from '../../src/core/vector-rules.ts'
 import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
 import { columnData, vectorData, vectorType } from './arrow-data.ts'
-import { type Columns, type ColumnType, columnName, own } from './columns.ts'
+import { own, typedFields } from './columns.ts'
 import type { Sdk } from './sdk.ts'
 
 const metadataKey = 'millrace'
 const fieldsKey = 'millrace.fields'
 
 /** Columns of a point: everything but the vector. */
-export function pointColumns(columns: Columns): string[] {
-  const fields = columns.typed().map(([field]) => columnName(field))
+export function pointColumns(columns: FieldTypes): string[] {
+  const fields = typedFields(columns).map(([field]) => fieldKey(field))
   return [own.id, own.timestamp, own.topic, own.partition, own.offset, ...fields]
 }
 
 /** Columns that a search reads. */
-export function resultColumns(columns: Columns): string[] {
+export function resultColumns(columns: FieldTypes): string[] {
   return [...pointColumns(columns), '_distance']
 }
 
@@ -60,8 +61,8 @@ function parse(json: string | undefined): unknown {
 }
 
 /** Points as one Arrow table under the table's schema. */
-export function toArrow({ arrow }: Sdk, schema: Schema, columns: Columns, points: readonly VectorPoint[]): Table {
-  const fields = new Map(columns.typed().map(([field, type]) => [columnName(field), { field, type }]))
+export function toArrow({ arrow }: Sdk, schema: Schema, columns: FieldTypes, points: readonly VectorPoint[]): Table {
+  const fields = new Map(typedFields(columns).map(([field, type]) => [fieldKey(field), { field, type }]))
   const children = schema.fields.map(({ name }): Data => {
     if (name === own.vector) {
       return vectorData(
@@ -84,7 +85,7 @@ export function toArrow({ arrow }: Sdk, schema: Schema, columns: Columns, points
   return new arrow.Table(schema, [new arrow.RecordBatch(schema, struct)])
 }
 
-const ownValue: Readonly<Record<string, { type: ColumnType; of: (point: VectorPoint) => FieldValue }>> = {
+const ownValue: Readonly<Record<string, { type: FieldType; of: (point: VectorPoint) => FieldValue }>> = {
   [own.id]: { type: 'string', of: ({ id }) => id },
   [own.timestamp]: { type: 'number', of: ({ timestamp }) => timestamp },
   [own.topic]: { type: 'string', of: ({ position }) => position.topic },
@@ -93,7 +94,7 @@ const ownValue: Readonly<Record<string, { type: ColumnType; of: (point: VectorPo
 }
 
 /** Matches as a search returned them, best first. */
-export function toMatches(table: Table, columns: Columns): Match[] {
+export function toMatches(table: Table, columns: FieldTypes): Match[] {
   const distance = table.getChild('_distance')
   return toStoredPoints(table, columns).map((point, row) => ({
     ...point,
@@ -101,12 +102,12 @@ export function toMatches(table: Table, columns: Columns): Match[] {
   }))
 }
 
-export function toStoredPoints(table: Table, columns: Columns): StoredPoint[] {
+export function toStoredPoints(table: Table, columns: FieldTypes): StoredPoint[] {
   const column = (name: string): Vector | null => table.getChild(name)
   const [id, timestamp, topic, partition, offset] = [own.id, own.timestamp, own.topic, own.partition, own.offset].map(
     column,
   )
-  const fields = columns.typed().map(([field, type]) => ({ field, type, values: column(columnName(field)) }))
+  const fields = typedFields(columns).map(([field, type]) => ({ field, type, values: column(fieldKey(field)) }))
   return Array.from({ length: table.numRows }, (_, row) => ({
     id: String(id?.get(row)),
     fields: Object.fromEntries(fields.map(({ field, type, values }) => [field, cell(values?.get(row), type)])),
@@ -119,7 +120,7 @@ export function toStoredPoints(table: Table, columns: Columns): StoredPoint[] {
   }))
 }
 
-function cell(value: unknown, type: ColumnType): FieldValue {
+function cell(value: unknown, type: FieldType): FieldValue {
   if (value === null || value === undefined) return null
   if (type === 'boolean') return Boolean(value)
   return type === 'number' ? Number(value) : String(value)

@@ -1,11 +1,11 @@
 import { type Condition, matchesCondition, type Scalar } from '../../src/core/filter.ts'
-import { type Columns, type ColumnType, columnName } from './columns.ts'
+import { type FieldType, type FieldTypes, fieldKey } from '../../src/core/vector-rules.ts'
 
 /**
  * A condition as SQL for LanceDB. Texts are quoted and column names consist of letters, digits and underscores alone,
  * so nothing in a filter is ever read as SQL. Never yields NULL where a `NOT` could turn it around: there is none.
  */
-export function toSql(condition: Condition, columns: Columns): string {
+export function toSql(condition: Condition, columns: FieldTypes): string {
   if ('conditions' in condition) {
     const parts = condition.conditions.map((inner) => toSql(inner, columns))
     return join(parts, condition.operator === 'and' ? 'AND' : 'OR')
@@ -13,7 +13,7 @@ export function toSql(condition: Condition, columns: Columns): string {
   const type = columns.type(condition.field)
   // Without a column every value is null.
   if (type === undefined) return constant(matchesCondition(condition, {}))
-  const column = `\`${columnName(condition.field)}\``
+  const column = `\`${fieldKey(condition.field)}\``
   switch (condition.operator) {
     case 'exists':
       return condition.value ? `${column} IS NOT NULL` : `${column} IS NULL`
@@ -60,7 +60,7 @@ function literal(value: Scalar): string {
   return (value + 0).toExponential()
 }
 
-function isOfType(value: Scalar, type: ColumnType): boolean {
+function isOfType(value: Scalar, type: FieldType): boolean {
   return typeof value === type
 }
 

@@ -1,20 +1,18 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node'
-import { InvalidInput, type Rejection, Retryable } from '../../src/core/errors.ts'
+import { type Rejection, Retryable } from '../../src/core/errors.ts'
 import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
+import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
-import { vectorProblem } from './checks.ts'
+import { requests, writeApart } from '../../src/core/vector-writes.ts'
 import type { Connection } from './connection.ts'
 import { keysExpression, type Predicate, toExpression } from './expression.ts'
-import { NotLoaded, Refused } from './failure.ts'
-import { Fields, type FieldType } from './fields.ts'
+import { NotLoaded } from './failure.ts'
 import { keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow } from './rows.ts'
 import { column, type Description, fieldProperties, milvusName, readDescription } from './schema.ts'
 
 /** What one request may hold, well below the 64 MB that Milvus takes. */
-const maximumRequestBytes = 16 * 1024 * 1024
-const maximumRequestRows = 4_000
+const requestLimits = { items: 4_000, size: 16 * 1024 * 1024, sizeOf: ({ bytes }: Accepted) => bytes }
 const maximumRequestDeletes = 1_000
-const maximumMatches = 10_000
 const storeAttempts = 5
 /** A large collection takes long until it is in memory. */
 const loadTimeoutMs = 600_000
@@ -34,7 +32,7 @@ export class MilvusCollection implements Collection {
   readonly #milvusName: string
   readonly #fingerprint: string
   readonly #dimension: number
-  readonly #fields = new Fields()
+  readonly #fields: FieldTypes
   #writing: Promise<unknown> = Promise.resolve()
 
   constructor(connection: Connection, name: string, { fingerprint, dimension, fields }: Description) {
@@ -43,7 +41,7 @@ export class MilvusCollection implements Collection {
     this.#milvusName = milvusName(name)
     this.#fingerprint = fingerprint
     this.#dimension = dimension
-    this.#fields.learn(fields)
+    this.#fields = new FieldTypes(fields)
   }
 
   get spec(): CollectionSpec {
@@ -61,7 +59,7 @@ export class MilvusCollection implements Collection {
     if (fresh.length === 0) return
     await this.#inTurn(async () => {
       await this.#refresh()
-      const missing = fresh.filter((name) => !this.#fields.has(name)).map((name) => [name, undefined] as const)
+      const missing = fresh.filter((name) => !this.#fields.has(name)).map((name) => [name, null] as const)
       if (missing.length > 0) await this.#store(missing)
     })
   }
@@ -84,8 +82,9 @@ export class MilvusCollection implements Collection {
     })
   }
 
-  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
-    this.#checkQuery(vector, k)
+  async search(query: VectorQuery): Promise<Match[]> {
+    assertQuery(query, this.#dimension)
+    const { vector, k, filter, minScore = -1 } = query
     const condition = filter === undefined ? undefined : filterCondition(filter)
     const predicate = condition === undefined || (await this.#predicate(condition))
     if (predicate === false) return []
@@ -114,11 +113,6 @@ export class MilvusCollection implements Collection {
     return Number(data[0]?.['count(*)'] ?? 0)
   }
 
-  /** Waits for the writes in flight. */
-  async drained(): Promise<void> {
-    await this.#writing.catch(() => undefined)
-  }
-
   /** Makes a call that needs the collection in memory, and sees to that if it is not. */
   async #loaded<T>(doing: string, work: (client: MilvusClient) => Promise<T>): Promise<T> {
     try {
@@ -138,50 +132,33 @@ export class MilvusCollection implements Collection {
 
   async #upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
     const rejections: Rejection[] = []
-    const settled = new Map<string, FieldType>()
+    const fresh = new Map<string, FieldType>()
     const accepted = new Map<string, Accepted>()
-    if (points.some((point) => this.#isNews(point))) await this.#refresh()
+    if (points.some((point) => this.#fields.isNews(point))) await this.#refresh()
     for (const [index, point] of points.entries()) {
-      const vectorIssue = vectorProblem(point.vector, this.#dimension)
       const { bytes, problem } = measureFields(point)
       const rejection =
-        (vectorIssue === undefined ? undefined : { code: 'bad_vector', message: vectorIssue }) ??
-        this.#fields.check(point.fields, settled) ??
-        (problem === undefined ? undefined : { code: 'too_large', message: problem })
+        (problem === undefined ? undefined : { code: 'too_large', message: problem }) ??
+        this.#fields.refusal(point, this.#dimension, fresh)
       if (rejection !== undefined) rejections.push({ index, ...rejection })
       // Of one id several times the last counts: Milvus would store each.
-      else accepted.set(point.id, { index, point, bytes: rowBytes(point, bytes) })
+      else accepted.set(keyOf(point.id), { index, point, bytes: rowBytes(point, bytes) })
     }
-    if (settled.size > 0) await this.#store(settled)
-    for (const part of requests([...accepted.values()])) rejections.push(...(await this.#write(part)))
+    if (fresh.size > 0) await this.#store(fresh)
+    for (const part of requests(accepted.values(), requestLimits)) {
+      rejections.push(...(await writeApart(part, (some) => this.#write(some))))
+    }
     return rejections.sort((left, right) => left.index - right.index)
   }
 
-  /** Whether a point has a field, or the first value of one, that another process may have made known. */
-  #isNews({ fields }: VectorPoint): boolean {
-    return Object.entries(fields).some(([name, value]) => value !== null && this.#fields.type(name) === undefined)
-  }
-
-  /** Writes points as one request. Where Milvus refuses it, the halves are tried, down to the point that is to blame. */
-  async #write(part: readonly Accepted[]): Promise<Rejection[]> {
+  async #write(part: readonly Accepted[]): Promise<void> {
     // The SDK writes each request as JSON for a log that nobody reads; this keeps a megabyte of numbers out of it.
     const request = {
       collection_name: this.#milvusName,
       fields_data: part.map(({ point }) => toRow(point)),
       toJSON: () => this.#milvusName,
     }
-    try {
-      await this.#connection.call(`writing to collection "${this.#name}"`, (client) => client.upsert(request))
-      return []
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error
-      const [first] = part
-      if (part.length === 1 && first !== undefined) {
-        return [{ index: first.index, code: 'refused', message: error.message }]
-      }
-      const middle = Math.ceil(part.length / 2)
-      return [...(await this.#write(part.slice(0, middle))), ...(await this.#write(part.slice(middle)))]
-    }
+    await this.#connection.call(`writing to collection "${this.#name}"`, (client) => client.upsert(request))
   }
 
   async #predicate(condition: Condition): Promise<Predicate> {
@@ -192,7 +169,7 @@ export class MilvusCollection implements Collection {
   }
 
   /** Stores fields, or the types of fields, with the collection, and sees that no one else's change went over them. */
-  async #store(types: Iterable<readonly [string, FieldType | undefined]>): Promise<void> {
+  async #store(types: Iterable<readonly [string, FieldType | null]>): Promise<void> {
     const all = [...types]
     const properties = fieldProperties(all)
     for (let turn = 0; turn < storeAttempts; turn++) {
@@ -200,7 +177,7 @@ export class MilvusCollection implements Collection {
         client.alterCollectionProperties({ collection_name: this.#milvusName, properties }),
       )
       const stored = new Map(await this.#refresh())
-      if (all.every(([name, type]) => stored.has(name) && (type === undefined || stored.get(name) !== undefined))) {
+      if (all.every(([name, type]) => stored.has(name) && (type === null || (stored.get(name) ?? null) !== null))) {
         return
       }
     }
@@ -216,15 +193,8 @@ export class MilvusCollection implements Collection {
       client.describeCollection({ collection_name: this.#milvusName }),
     )
     const fields = readDescription(described)?.fields ?? []
-    this.#fields.learn(fields)
+    this.#fields.merge(fields)
     return fields
-  }
-
-  #checkQuery(vector: Float32Array, k: number): void {
-    const problem = vectorProblem(vector, this.#dimension)
-    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
-    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
-    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
   }
 }
 
@@ -233,21 +203,4 @@ export async function loadCollection(connection: Connection, name: string): Prom
   await connection.call(`loading collection "${name}"`, (client) =>
     client.loadCollection({ collection_name: milvusName(name), timeout: loadTimeoutMs }),
   )
-}
-
-/** Cuts what is written into requests that Milvus takes. */
-function requests(accepted: readonly Accepted[]): Accepted[][] {
-  const parts: Accepted[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const each of accepted) {
-    const part = parts.at(-1)
-    if (part === undefined || bytes + each.bytes > maximumRequestBytes || part.length >= maximumRequestRows) {
-      parts.push([each])
-      bytes = each.bytes
-    } else {
-      part.push(each)
-      bytes += each.bytes
-    }
-  }
-  return parts
 }

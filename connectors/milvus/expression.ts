@@ -1,5 +1,5 @@
 import { type Condition, matchesCondition, type Scalar } from '../../src/core/filter.ts'
-import { type Fields, type FieldType, fieldKey } from './fields.ts'
+import { type FieldType, type FieldTypes, fieldKey, wellFormed } from '../../src/core/vector-rules.ts'
 import { column } from './schema.ts'
 
 /** An expression of Milvus, or what it comes to when that does not depend on the entity. */
@@ -13,7 +13,7 @@ const orderOperators = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
  * of another type is decided here; so is what Milvus' versions disagree on, whether `!=` holds for a missing field.
  * `in` is spelt as equalities, since Milvus Lite takes no list for a path in JSON.
  */
-export function toExpression(condition: Condition, fields: Fields): Predicate {
+export function toExpression(condition: Condition, fields: FieldTypes): Predicate {
   if ('conditions' in condition) {
     const parts = condition.conditions.map((inner) => toExpression(inner, fields))
     return join(parts, condition.operator)
@@ -73,7 +73,7 @@ function literal(value: Scalar): string {
 }
 
 function quote(text: string): string {
-  const escaped = text
+  const escaped = wellFormed(text)
     .replaceAll('\\', '\\\\')
     .replaceAll('"', '\\"')
     .replaceAll('\n', '\\n')

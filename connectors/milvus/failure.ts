@@ -1,4 +1,5 @@
 import { errorMessage, Fatal, type MillraceError, Retryable } from '../../src/core/errors.ts'
+import { Refused } from '../../src/core/vector-writes.ts'
 
 /** What every answer of Milvus says of how it went. */
 export interface Status {
@@ -19,9 +20,6 @@ const codes = {
 const illegalArgument = 6
 /** Status codes of gRPC. */
 const grpc = { invalidArgument: 3, permissionDenied: 7, outOfRange: 11, unauthenticated: 16 } as const
-
-/** Milvus says that what it was asked cannot be done, so nothing that is tried again can help. */
-export class Refused extends Fatal {}
 
 /** The collection is not in memory: someone released it, or the server was started again. */
 export class NotLoaded extends Retryable {}

@@ -1,6 +1,7 @@
-import { errorCode, Fatal, InvalidInput } from '../../src/core/errors.ts'
+import { errorCode, Fatal } from '../../src/core/errors.ts'
+import { guarded } from '../../src/core/guarded-store.ts'
+import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
-import { assertSameVectors } from './checks.ts'
 import { loadCollection, MilvusCollection } from './collection.ts'
 import { Connection, type MilvusSettings } from './connection.ts'
 import { isMissingCollection, statusOf, succeeded } from './failure.ts'
@@ -16,7 +17,6 @@ import {
 
 export type { MilvusSettings } from './connection.ts'
 
-const possibleName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 /** Collections whose descriptions and counts are asked for at once. */
 const listedAtOnce = 8
 
@@ -25,13 +25,12 @@ const listedAtOnce = 8
  * reached, calls throw `Retryable` (`vectors_unavailable`). Throws `Fatal` (`milvus_missing`).
  */
 export async function openMilvus(settings: MilvusSettings): Promise<VectorStore> {
-  return new MilvusStore(new Connection(settings))
+  return guarded(new MilvusStore(new Connection(settings)))
 }
 
 class MilvusStore implements VectorStore {
   readonly #connection: Connection
   readonly #opened = new Map<string, Promise<MilvusCollection | undefined>>()
-  #closed = false
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -40,26 +39,20 @@ class MilvusStore implements VectorStore {
   }
 
   async open(spec: CollectionSpec): Promise<Collection> {
-    this.#assertOpen()
-    if (!possibleName.test(spec.name)) {
-      throw new InvalidInput({
-        code: 'bad_collection_name',
-        message: `"${spec.name}" cannot name a collection: letters, digits, "_", "-" and "." are possible, beginning with a letter or digit.`,
-      })
-    }
+    assertCollectionName(spec.name)
     const collection = (await this.#known(spec.name)) ?? (await this.#make(spec))
-    assertSameVectors(collection.spec, spec, this.#connection.where)
+    const { where } = this.#connection
+    const remedy = `drop the collection "${milvusName(spec.name)}" in Milvus at ${where} and replay the pipeline`
+    assertSameVectors(collection.spec, spec, remedy)
     await collection.declare(spec.fields)
     return collection
   }
 
   async find(name: string): Promise<Collection | undefined> {
-    this.#assertOpen()
-    return possibleName.test(name) ? this.#known(name) : undefined
+    return isCollectionName(name) ? this.#known(name) : undefined
   }
 
   async collections(): Promise<readonly { readonly spec: CollectionSpec; readonly count: number }[]> {
-    this.#assertOpen()
     const { data } = await this.#connection.call('listing collections', (client) => client.showCollections())
     const listed: { spec: CollectionSpec; count: number }[] = []
     for (let from = 0; from < data.length; from += listedAtOnce) {
@@ -70,9 +63,6 @@ class MilvusStore implements VectorStore {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    const opened = await Promise.allSettled(this.#opened.values())
-    await Promise.all(opened.map((result) => (result.status === 'fulfilled' ? result.value?.drained() : undefined)))
     await this.#connection.close()
   }
 
@@ -173,10 +163,5 @@ class MilvusStore implements VectorStore {
       if (code === 'not_a_collection' || code === 'collection_gone') return undefined
       throw error
     }
-  }
-
-  #assertOpen(): void {
-    if (!this.#closed) return
-    throw new Fatal({ code: 'vector_store_closed', message: 'The vector store is closed.' })
   }
 }

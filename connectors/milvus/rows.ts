@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { FieldValue } from '../../src/core/filter.ts'
+import { fieldKey, fieldOfKey, isHashedKey, keyOfId } from '../../src/core/vector-rules.ts'
 import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
-import { fieldKey, fieldName } from './fields.ts'
 import { column, maximumFieldsBytes, maximumKeyBytes, maximumTextBytes } from './schema.ts'
-
-const hashPrefix = 'sha256:'
 
 /** The columns of a search's answer: everything but the vector. */
 export const resultColumns: string[] = [
@@ -21,8 +19,11 @@ export type Row = Record<string, string | number | Float32Array | Record<string,
 
 /** The primary key of an event: its id, or the hash of one that is too long (or looks like such a hash). */
 export function keyOf(id: string): string {
-  if (!id.startsWith(hashPrefix) && id !== '' && Buffer.byteLength(id) <= maximumKeyBytes) return id
-  return hashPrefix + createHash('sha256').update(id).digest('hex')
+  return keyOfId(id, id !== '' && Buffer.byteLength(id) <= maximumKeyBytes, sha256)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 export function toRow({ id, vector, fields, timestamp, position }: VectorPoint): Row {
@@ -31,18 +32,13 @@ export function toRow({ id, vector, fields, timestamp, position }: VectorPoint):
   return {
     [column.key]: key,
     [column.vector]: vector,
-    [column.fields]: Object.fromEntries(present.map(([name, value]) => [fieldKey(name), wellFormed(value)])),
+    [column.fields]: Object.fromEntries(present.map(([name, value]) => [fieldKey(name), value])),
     [column.timestamp]: Math.round(timestamp),
     [column.topic]: position.topic,
     [column.partition]: position.partition,
     [column.offset]: position.offset,
     [column.longId]: key === id ? '' : id,
   }
-}
-
-/** Half of a surrogate pair is no text in UTF-8. */
-function wellFormed(value: FieldValue): FieldValue {
-  return typeof value === 'string' && /\p{Surrogate}/u.test(value) ? Buffer.from(value).toString() : value
 }
 
 /** Bytes of a row on the wire, about. */
@@ -67,7 +63,7 @@ export function toMatch(hit: Readonly<Record<string, unknown>>): Match {
   const key = String(hit[column.key])
   const longId = String(hit[column.longId] ?? '')
   return {
-    id: key.startsWith(hashPrefix) ? longId : key,
+    id: isHashedKey(key) ? longId : key,
     score: Math.max(-1, Math.min(1, Number(hit.score))),
     fields: readFields(hit[column.fields]),
     timestamp: Number(hit[column.timestamp]),
@@ -82,7 +78,10 @@ export function toMatch(hit: Readonly<Record<string, unknown>>): Match {
 function readFields(value: unknown): Record<string, FieldValue> {
   if (typeof value !== 'object' || value === null) return {}
   return Object.fromEntries(
-    Object.entries(value).flatMap(([key, field]) => (isFieldValue(field) ? [[fieldName(key), field]] : [])),
+    Object.entries(value).flatMap(([key, field]) => {
+      const name = fieldOfKey(key)
+      return name !== undefined && isFieldValue(field) ? [[name, field]] : []
+    }),
   )
 }
 

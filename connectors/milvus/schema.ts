@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
+import { type FieldType, fieldKey, fieldOfKey, isFieldType } from '../../src/core/vector-rules.ts'
 import type { CollectionSpec } from '../../src/core/vector-store.ts'
-import { type FieldType, fieldKey, fieldName } from './fields.ts'
 import type { Sdk } from './sdk.ts'
 
 /** The columns of every collection. The fields lie in one JSON column, which takes new ones without a change of schema. */
@@ -29,7 +29,7 @@ const plainName = /^[A-Za-z_][A-Za-z0-9_]*$/
 export interface Description {
   readonly fingerprint: string
   readonly dimension: number
-  readonly fields: readonly (readonly [name: string, type: FieldType | undefined])[]
+  readonly fields: readonly (readonly [name: string, type: FieldType | null])[]
 }
 
 /** Milvus' names have no dots or hyphens: a name with them gets others, and a part that keeps it apart. */
@@ -57,13 +57,13 @@ export function newProperties({ name, fingerprint, fields }: CollectionSpec): Re
   return {
     [nameProperty]: name,
     [fingerprintProperty]: fingerprint,
-    ...fieldProperties(fields.map((field) => [field, undefined])),
+    ...fieldProperties(fields.map((field) => [field, null])),
   }
 }
 
 /** One property per field, so that writers who add different fields at once do not undo each other. */
 export function fieldProperties(
-  fields: Iterable<readonly [name: string, type: FieldType | undefined]>,
+  fields: Iterable<readonly [name: string, type: FieldType | null]>,
 ): Record<string, string> {
   return Object.fromEntries([...fields].map(([name, type]) => [fieldProperty + fieldKey(name), type ?? untyped]))
 }
@@ -86,12 +86,9 @@ export function readDescription({ properties, schema }: Described): Description 
   const fingerprint = values.get(fingerprintProperty)
   const dimension = Number(schema.fields.find(({ name }) => name === column.vector)?.dim)
   if (fingerprint === undefined || !values.has(nameProperty) || !Number.isInteger(dimension)) return undefined
-  const fields = [...values].flatMap(([key, value]) =>
-    key.startsWith(fieldProperty) ? [[fieldName(key.slice(fieldProperty.length)), fieldType(value)] as const] : [],
-  )
+  const fields = [...values].flatMap(([key, value]) => {
+    const field = key.startsWith(fieldProperty) ? fieldOfKey(key.slice(fieldProperty.length)) : undefined
+    return field === undefined ? [] : [[field, isFieldType(value) ? value : null] as const]
+  })
   return { fingerprint, dimension, fields }
-}
-
-function fieldType(value: string): FieldType | undefined {
-  return value === 'string' || value === 'number' || value === 'boolean' ? value : undefined
 }

@@ -9,6 +9,7 @@ import type {
   VectorPoint,
   VectorQuery,
 } from '../../src/core/vector-store.ts'
+import { type Indexed, requests, writeApart } from '../../src/core/vector-writes.ts'
 import type { Database } from './database.ts'
 import type { Meta } from './meta.ts'
 import {
@@ -21,12 +22,17 @@ import {
   vectorText,
 } from './rows.ts'
 import type { VectorIndex } from './vector-index.ts'
-import { toSql, wellFormed } from './where.ts'
+import { toSql } from './where.ts'
 
-/** One statement writes so many points and so many numbers at most. */
+/** One statement writes so many points, so many numbers and so much text at most. */
 const writePoints = 1_000
 const writeNumbers = 400_000
+const writeCharacters = 16_000_000
 const scanPage = 1_000
+
+interface Accepted extends Indexed {
+  readonly point: VectorPoint
+}
 
 /** One table. Every process writes to it as it likes: each write is one statement, and the last of an id counts. */
 export class PgCollection implements Collection {
@@ -59,14 +65,17 @@ export class PgCollection implements Collection {
   async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
     const { last, rejections } = await this.#accept(points)
     // In one order everywhere, so that two writers of the same ids wait for each other instead of for ever.
-    const ordered = [...last.values()].sort((left, right) => (left.id < right.id ? -1 : 1))
-    for (const part of parts(ordered, this.#stored.dimension)) await this.#write(part)
+    const ordered = [...last.values()].sort((left, right) => (left.point.id < right.point.id ? -1 : 1))
+    const items = Math.max(1, Math.min(writePoints, Math.floor(writeNumbers / this.#stored.dimension)))
+    for (const part of requests(ordered, { items, size: writeCharacters, sizeOf: charactersOf })) {
+      rejections.push(...(await writeApart(part, (some) => this.#write(some))))
+    }
     this.#index.wrote(ordered.length)
-    return rejections
+    return rejections.sort((left, right) => left.index - right.index)
   }
 
   async delete(ids: readonly string[]): Promise<void> {
-    const known = ids.filter((id) => !id.includes('\0')).map(wellFormed)
+    const known = ids.filter((id) => !id.includes('\0'))
     if (known.length === 0) return
     const sql = `DELETE FROM ${this.#table} WHERE id IN (SELECT id FROM ${this.#table} WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)`
     await this.#database.query(this.#doing('deleting from'), sql, [known])
@@ -99,13 +108,13 @@ export class PgCollection implements Collection {
   }
 
   /** The points that can be stored, the last of each id, and an answer to the others. Settles what new fields hold. */
-  async #accept(points: readonly VectorPoint[]): Promise<{ last: Map<string, VectorPoint>; rejections: Rejection[] }> {
+  async #accept(points: readonly VectorPoint[]): Promise<{ last: Map<string, Accepted>; rejections: Rejection[] }> {
     for (;;) {
-      const last = new Map<string, VectorPoint>()
+      const last = new Map<string, Accepted>()
       const fresh = new Map<string, FieldType>()
       const rejections = points.flatMap((point, index): Rejection[] => {
         const refusal = unstorable(point) ?? this.#types.refusal(point, this.#stored.dimension, fresh)
-        if (refusal === undefined) last.set(wellFormed(point.id), point)
+        if (refusal === undefined) last.set(point.id, { index, point })
         return refusal === undefined ? [] : [{ index, ...refusal }]
       })
       if (fresh.size === 0) return { last, rejections }
@@ -114,7 +123,7 @@ export class PgCollection implements Collection {
     }
   }
 
-  async #write(points: readonly VectorPoint[]): Promise<void> {
+  async #write(accepted: readonly Accepted[]): Promise<void> {
     const sql = `
       INSERT INTO ${this.#table} (id, embedding, fields, timestamp, topic, partition, "offset")
       SELECT id, embedding::vector, fields::jsonb, timestamp, topic, partition, "offset"
@@ -122,7 +131,7 @@ export class PgCollection implements Collection {
         AS point (id, embedding, fields, timestamp, topic, partition, "offset")
       ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding, fields = excluded.fields,
         timestamp = excluded.timestamp, topic = excluded.topic, partition = excluded.partition, "offset" = excluded."offset"`
-    await this.#database.query(this.#doing('writing to'), sql, toColumns(points))
+    await this.#database.query(this.#doing('writing to'), sql, toColumns(accepted.map(({ point }) => point)))
   }
 
   async #where(filter: unknown, parameters: unknown[]): Promise<string> {
@@ -143,7 +152,7 @@ export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-function* parts(points: readonly VectorPoint[], dimension: number): Iterable<readonly VectorPoint[]> {
-  const size = Math.max(1, Math.min(writePoints, Math.floor(writeNumbers / dimension)))
-  for (let from = 0; from < points.length; from += size) yield points.slice(from, from + size)
+/** What stands beside the vector, about. */
+function charactersOf({ point: { id, fields } }: Accepted): number {
+  return JSON.stringify(fields).length + id.length
 }

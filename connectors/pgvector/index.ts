@@ -1,3 +1,4 @@
+import { guarded } from '../../src/core/guarded-store.ts'
 import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { PgCollection } from './collection.ts'
@@ -36,7 +37,7 @@ export async function openPgVector({ url, indexFromRows = 100_000 }: PgVectorSet
   })
   const database = new Database(pool)
   try {
-    return new PgStore(database, await Meta.prepare(database), indexFromRows)
+    return guarded(new PgStore(database, await Meta.prepare(database), indexFromRows))
   } catch (error) {
     await database.close()
     throw error

@@ -3,6 +3,7 @@ import { errorCode, Fatal } from '../../src/core/errors.ts'
 import type { FieldType } from '../../src/core/vector-rules.ts'
 import type { CollectionSpec } from '../../src/core/vector-store.ts'
 import type { Database, Run } from './database.ts'
+import { collectionGone } from './failure.ts'
 import { type StoredCollection, storedCollection } from './rows.ts'
 
 /** Changes of tables take turns under this number, whatever process makes them. */
@@ -71,6 +72,7 @@ export class Meta {
   settle(name: string, types: readonly (readonly [string, FieldType])[]): Promise<StoredCollection['types']> {
     return this.#database.transaction(`settling fields of collection "${name}"`, async (run) => {
       const [row] = await run('SELECT * FROM millrace.collections WHERE name = $1 FOR UPDATE', [name])
+      if (row === undefined) throw collectionGone(`settling fields of collection "${name}"`)
       const known = new Map(storedCollection(row).types)
       for (const [field, type] of types) known.set(field, known.get(field) ?? type)
       const fields = JSON.stringify(Object.fromEntries(known))

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { FieldType } from '../../src/core/vector-rules.ts'
 import type { CollectionSpec, Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
-import { isStorable, wellFormed } from './where.ts'
+import { isStorable } from './where.ts'
 
 const fieldType = z.enum(['string', 'number', 'boolean'])
 /** A row of the table of collections. */
@@ -50,11 +50,11 @@ export function toMatch(row: unknown): Match {
 /** Points as one array for each column, as `unnest` takes them. */
 export function toColumns(points: readonly VectorPoint[]): unknown[] {
   return [
-    points.map(({ id }) => wellFormed(id)),
+    points.map(({ id }) => id),
     points.map(({ vector }) => vectorText(vector)),
     points.map(({ fields }) => fieldsJson(fields)),
     points.map(({ timestamp }) => timestamp),
-    points.map(({ position }) => wellFormed(position.topic)),
+    points.map(({ position }) => position.topic),
     points.map(({ position }) => position.partition),
     points.map(({ position }) => position.offset),
   ]
@@ -66,11 +66,7 @@ export function vectorText(vector: Float32Array): string {
 
 /** Fields that are null are left out: they are the same as missing ones. */
 function fieldsJson(fields: VectorPoint['fields']): string {
-  const entries = Object.entries(fields).flatMap(([name, value]) => {
-    if (value === null) return []
-    return [[wellFormed(name), typeof value === 'string' ? wellFormed(value) : value] as const]
-  })
-  return JSON.stringify(Object.fromEntries(entries))
+  return JSON.stringify(Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)))
 }
 
 const longestId = 2_000

@@ -21,6 +21,7 @@ export class VectorIndex {
   #written: number = lookEvery
   #indexed = false
   #building: Promise<void> | undefined
+  readonly #closing = new AbortController()
 
   constructor(database: Database, plan: IndexPlan) {
     this.#database = database
@@ -40,8 +41,9 @@ export class VectorIndex {
       })
   }
 
-  /** Waits for what is being built. */
+  /** Gives up what is being built: it may take hours, and whoever writes next begins anew. */
   async close(): Promise<void> {
+    this.#closing.abort()
     await this.#building
   }
 
@@ -102,17 +104,29 @@ export class VectorIndex {
     return row === undefined ? undefined : row.indisvalid === true
   }
 
+  /** One process at a time. An index that is there and not valid is what a process left behind that did not finish. */
+  async #create(run: Run): Promise<void> {
+    const [lock] = await run('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine', [this.#name])
+    if (lock?.mine !== true) return
+    try {
+      const state = await this.#state()
+      if (state === true) return
+      if (state === false) await run(`DROP INDEX CONCURRENTLY IF EXISTS millrace."${this.#name}"`)
+      const operators = this.#expression === 'embedding' ? 'vector_cosine_ops' : 'halfvec_cosine_ops'
+      const target = `millrace."${this.#plan.table}" USING hnsw (${this.#expression} ${operators})`
+      await run(`CREATE INDEX CONCURRENTLY "${this.#name}" ON ${target}`)
+    } finally {
+      await run('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [this.#name])
+    }
+  }
+
   async #build(): Promise<void> {
     const { table, fromRows } = this.#plan
     const large = `SELECT count(*) AS n FROM (SELECT 1 FROM millrace."${table}" LIMIT $1) AS rows`
     const [row] = await this.#database.query('counting', large, [fromRows])
     if (Number(row?.n) < fromRows) return
-    const state = await this.#state()
-    if (state === undefined) {
-      const operators = this.#expression === 'embedding' ? 'vector_cosine_ops' : 'halfvec_cosine_ops'
-      const sql = `CREATE INDEX CONCURRENTLY "${this.#name}" ON millrace."${table}" USING hnsw (${this.#expression} ${operators})`
-      await this.#database.patient('building an index', sql)
-    }
-    this.#indexed = (await this.#state()) === true
+    if (await this.#isIndexed()) return
+    await this.#database.patient('building an index', (run) => this.#create(run), this.#closing.signal)
+    await this.#isIndexed()
   }
 }

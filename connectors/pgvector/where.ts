@@ -1,4 +1,5 @@
 import type { Condition, Scalar } from '../../src/core/filter.ts'
+import { storedValue, wellFormed } from '../../src/core/vector-rules.ts'
 
 const orderOperators = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
 
@@ -67,13 +68,8 @@ export function isStorable(value: unknown): boolean {
   return typeof value !== 'string' || !value.includes('\0')
 }
 
-/** Halves of surrogate pairs become U+FFFD, as they do wherever text is written as UTF-8. */
-export function wellFormed(text: string): string {
-  return Buffer.from(text).toString()
-}
-
 function json(value: Scalar): string {
-  return JSON.stringify(typeof value === 'string' ? wellFormed(value) : value)
+  return JSON.stringify(storedValue(value))
 }
 
 function bind(parameters: unknown[], value: unknown): string {

@@ -1,8 +1,8 @@
 import type { Index } from '@pinecone-database/pinecone'
 import { InvalidInput } from '../../src/core/errors.ts'
+import { type FieldType, fieldKey, fieldOfKey, isFieldType } from '../../src/core/vector-rules.ts'
 import type { CollectionSpec } from '../../src/core/vector-store.ts'
 import type { Connection } from './connection.ts'
-import { type FieldType, fieldKey, fieldName } from './fields.ts'
 import { Namespace, orMissing, unitVector } from './namespace.ts'
 
 export interface Description {
@@ -10,7 +10,7 @@ export interface Description {
   readonly dimension: number
   readonly fields: readonly FieldEntry[]
 }
-export type FieldEntry = readonly [name: string, type: FieldType | undefined]
+export type FieldEntry = readonly [name: string, type: FieldType | null]
 
 /** No collection's name begins with an underscore. */
 const catalogNamespace = '_millrace'
@@ -47,7 +47,7 @@ export class Catalog {
   async create({ name, fingerprint, dimension, fields }: CollectionSpec): Promise<void> {
     await this.#add([
       { id: name, metadata: { fingerprint, dimension } },
-      ...fields.map((field) => ({ id: entryId(name, field, undefined) })),
+      ...fields.map((field) => ({ id: entryId(name, field, null) })),
     ])
   }
 
@@ -113,7 +113,7 @@ function fetchRecords(index: Index, ids: string[]) {
   return index.fetch({ ids, namespace: catalogNamespace })
 }
 
-function entryId(name: string, field: string, type: FieldType | undefined): string {
+function entryId(name: string, field: string, type: FieldType | null): string {
   const id = `${name}/${fieldKey(field)}/${type ?? untyped}`
   if (id.length <= maximumIdLength) return id
   throw new InvalidInput({
@@ -124,15 +124,11 @@ function entryId(name: string, field: string, type: FieldType | undefined): stri
 
 /** A field that got two types at once keeps the one that comes first, for everyone who reads it. */
 function fieldsOf(name: string, ids: readonly string[]): FieldEntry[] {
-  const types = new Map<string, FieldType | undefined>()
+  const types = new Map<string, FieldType | null>()
   for (const id of [...ids].sort()) {
     const [collection, key = '', type] = id.split('/')
-    const field = collection === name && type !== undefined ? fieldName(key) : undefined
-    if (field !== undefined) types.set(field, types.get(field) ?? fieldType(type))
+    const field = collection === name && type !== undefined ? fieldOfKey(key) : undefined
+    if (field !== undefined) types.set(field, types.get(field) ?? (isFieldType(type) ? type : null))
   }
   return [...types]
-}
-
-function fieldType(value: string | undefined): FieldType | undefined {
-  return value === 'string' || value === 'number' || value === 'boolean' ? value : undefined
 }

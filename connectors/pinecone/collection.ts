@@ -7,16 +7,15 @@ import {
   filterCondition,
   matchesCondition,
 } from '../../src/core/filter.ts'
+import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import { Refused, requests, writeApart } from '../../src/core/vector-writes.ts'
 import type { Catalog, Description } from './catalog.ts'
-import { vectorProblem } from './checks.ts'
 import type { Connection } from './connection.ts'
-import { Refused } from './failure.ts'
-import { Fields, type FieldType } from './fields.ts'
 import { type Native, toNative } from './filter.ts'
 import { Namespace, orMissing } from './namespace.ts'
 import { isWritten, keyOf, type Row, toMatch, toRow, toValues } from './records.ts'
-import { type Accepted, addressable, chunks, inParallel, requests } from './requests.ts'
+import { type Accepted, addressable, chunks, inParallel, requestLimits } from './requests.ts'
 
 /** Pinecone's limits: https://docs.pinecone.io/reference/api/database-limits/operation-limits */
 const maximumMetadataBytes = 40_000
@@ -31,7 +30,7 @@ export class PineconeCollection implements Collection {
   readonly #namespace: Namespace
   readonly #fingerprint: string
   readonly #dimension: number
-  readonly #fields = new Fields()
+  readonly #fields: FieldTypes
 
   constructor(connection: Connection, catalog: Catalog, name: string, description: Description) {
     const { fingerprint, dimension, fields } = description
@@ -39,7 +38,7 @@ export class PineconeCollection implements Collection {
     this.#namespace = new Namespace(connection, name, dimension)
     this.#fingerprint = fingerprint
     this.#dimension = dimension
-    this.#fields.learn(fields)
+    this.#fields = new FieldTypes(fields)
   }
 
   get spec(): CollectionSpec {
@@ -55,37 +54,30 @@ export class PineconeCollection implements Collection {
   async declare(names: readonly string[]): Promise<void> {
     if (names.every((name) => this.#fields.has(name))) return
     await this.#refresh()
-    const missing = names.filter((name) => !this.#fields.has(name)).map((name) => [name, undefined] as const)
+    const missing = names.filter((name) => !this.#fields.has(name)).map((name) => [name, null] as const)
     if (missing.length === 0) return
     await this.#catalog.learn(this.#namespace.name, missing)
-    this.#fields.learn(missing)
+    this.#fields.merge(missing)
   }
 
   async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
     const rejections: Rejection[] = []
-    const settled = new Map<string, FieldType>()
+    const fresh = new Map<string, FieldType>()
     const accepted = new Map<string, Accepted>()
-    if (points.some((point) => this.#isNews(point))) await this.#refresh()
+    if (points.some((point) => this.#fields.isNews(point))) await this.#refresh()
     for (const [index, point] of points.entries()) {
-      const rejection = this.#check(point, settled)
-      if (rejection !== undefined) {
-        rejections.push({ index, ...rejection })
-        continue
-      }
       const row = toRow(point)
-      const metadataBytes = Buffer.byteLength(JSON.stringify(row.metadata))
+      const rejection = sizeProblem(row) ?? this.#fields.refusal(point, this.#dimension, fresh)
+      if (rejection !== undefined) rejections.push({ index, ...rejection })
       // Of one id several times the last counts.
-      if (metadataBytes <= maximumMetadataBytes) accepted.set(row.id, { index, row })
-      else {
-        const message = `What is stored beside the vector takes ${metadataBytes} bytes as JSON; Pinecone takes ${maximumMetadataBytes}.`
-        rejections.push({ index, code: 'too_large', message })
-      }
+      else accepted.set(row.id, { index, row })
     }
-    if (settled.size > 0) {
-      await this.#catalog.learn(this.#namespace.name, settled)
-      this.#fields.learn(settled)
+    if (fresh.size > 0) {
+      await this.#catalog.learn(this.#namespace.name, fresh)
+      this.#fields.merge(fresh)
     }
-    const refused = await inParallel(requests([...accepted.values()]), (part) => this.#write(part))
+    const parts = requests(accepted.values(), requestLimits)
+    const refused = await inParallel(parts, (part) => writeApart(part, (some) => this.#write(some)))
     return [...rejections, ...refused.flat()].sort((left, right) => left.index - right.index)
   }
 
@@ -105,8 +97,9 @@ export class PineconeCollection implements Collection {
     })
   }
 
-  async search({ vector, k, filter, minScore = -1 }: VectorQuery): Promise<Match[]> {
-    this.#checkQuery(vector, k)
+  async search(query: VectorQuery): Promise<Match[]> {
+    assertQuery(query, this.#dimension)
+    const { vector, k, filter, minScore = -1 } = query
     const condition = filter === undefined ? undefined : filterCondition(filter)
     const native = condition === undefined ? { filter: true, exact: true } : await this.#native(condition)
     if (native.filter === false) return []
@@ -131,37 +124,15 @@ export class PineconeCollection implements Collection {
     await this.#namespace.settled(`closing collection "${this.#namespace.name}"`, timeoutMs)
   }
 
-  #check(point: VectorPoint, settled: Map<string, FieldType>): Omit<Rejection, 'index'> | undefined {
-    const problem = vectorProblem(point.vector, this.#dimension)
-    return problem === undefined ? this.#fields.check(point.fields, settled) : { code: 'bad_vector', message: problem }
-  }
-
-  /** Whether a point has a field, or the first value of one, that another process may have made known. */
-  #isNews({ fields }: VectorPoint): boolean {
-    return Object.entries(fields).some(([name, value]) => value !== null && this.#fields.type(name) === undefined)
-  }
-
-  /** Writes records as one request. Where Pinecone refuses it, the halves are tried, down to the one that is to blame. */
-  async #write(part: readonly Accepted[]): Promise<Rejection[]> {
+  async #write(part: readonly Accepted[]): Promise<void> {
     const namespace = this.#namespace.name
     const records = part.map(({ row }) => row)
     const last = records.at(-1)
-    try {
-      await this.#namespace.write(
-        `writing to collection "${namespace}"`,
-        (index) => index.upsert({ records, namespace }),
-        async (index) => last === undefined || isStored(index, namespace, last),
-      )
-      return []
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error
-      const [first] = part
-      if (part.length === 1 && first !== undefined) {
-        return [{ index: first.index, code: 'refused', message: error.message }]
-      }
-      const middle = Math.ceil(part.length / 2)
-      return [...(await this.#write(part.slice(0, middle))), ...(await this.#write(part.slice(middle)))]
-    }
+    await this.#namespace.write(
+      `writing to collection "${namespace}"`,
+      (index) => index.upsert({ records, namespace }),
+      async (index) => last === undefined || isStored(index, namespace, last),
+    )
   }
 
   async #query(vector: Float32Array, topK: number, native: Native): Promise<Match[]> {
@@ -230,15 +201,15 @@ export class PineconeCollection implements Collection {
 
   /** Learns which fields other processes have added, and what types they have. */
   async #refresh(): Promise<void> {
-    this.#fields.learn(await this.#catalog.fields(this.#namespace.name))
+    this.#fields.merge(await this.#catalog.fields(this.#namespace.name))
   }
+}
 
-  #checkQuery(vector: Float32Array, k: number): void {
-    const problem = vectorProblem(vector, this.#dimension)
-    if (problem !== undefined) throw new InvalidInput({ code: 'bad_vector', message: problem })
-    if (Number.isInteger(k) && k >= 1 && k <= maximumMatches) return
-    throw new InvalidInput({ code: 'bad_query', message: `k is ${k}; it must be from 1 to ${maximumMatches}.` })
-  }
+function sizeProblem({ metadata }: Row): Omit<Rejection, 'index'> | undefined {
+  const bytes = Buffer.byteLength(JSON.stringify(metadata))
+  if (bytes <= maximumMetadataBytes) return undefined
+  const message = `What is stored beside the vector takes ${bytes} bytes as JSON; Pinecone takes ${maximumMetadataBytes}.`
+  return { code: 'too_large', message }
 }
 
 async function isStored(index: Index, namespace: string, row: Row): Promise<boolean> {

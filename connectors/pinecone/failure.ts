@@ -1,7 +1,5 @@
 import { errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
-
-/** Pinecone says that what it was asked cannot be done, so nothing that is tried again can help. */
-export class Refused extends Fatal {}
+import { Refused } from '../../src/core/vector-writes.ts'
 
 /** The index or namespace is not there. */
 export class Missing extends Fatal {}

@@ -1,5 +1,5 @@
 import { type Condition, matchesCondition, type Scalar } from '../../src/core/filter.ts'
-import { type Fields, type FieldType, fieldKey } from './fields.ts'
+import { type FieldType, type FieldTypes, fieldKey, storedValue } from '../../src/core/vector-rules.ts'
 
 /** A filter of Pinecone, or what it comes to when that does not depend on the record. */
 export interface Native {
@@ -16,7 +16,7 @@ const always: Native = { filter: true, exact: true }
  * is decided here. Whether `$ne` holds for a missing field is left open by Pinecone, and spelt out. Pinecone orders
  * numbers alone: of an order of texts only that there is a text is asked.
  */
-export function toNative(condition: Condition, fields: Fields): Native {
+export function toNative(condition: Condition, fields: FieldTypes): Native {
   if ('conditions' in condition) {
     const parts = condition.conditions.map((inner) => toNative(inner, fields))
     return join(parts, condition.operator)
@@ -29,7 +29,7 @@ export function toNative(condition: Condition, fields: Fields): Native {
     case 'exists':
       return exact({ [key]: { $exists: condition.value } })
     case 'eq':
-      return isOfType(condition.value, type) ? exact({ [key]: { $eq: condition.value } }) : never
+      return isOfType(condition.value, type) ? exact({ [key]: { $eq: storedValue(condition.value) } }) : never
     case 'in':
       return among(key, condition.values, type)
     case 'ne':
@@ -46,7 +46,7 @@ export function toNative(condition: Condition, fields: Fields): Native {
 
 /** `$in` takes no booleans. */
 function among(key: string, all: readonly Scalar[], type: FieldType): Native {
-  const values = all.filter((value) => isOfType(value, type))
+  const values = all.filter((value) => isOfType(value, type)).map(storedValue)
   if (values.length === 0) return never
   if (type !== 'boolean') return exact({ [key]: { $in: values } })
   return join(
@@ -56,7 +56,7 @@ function among(key: string, all: readonly Scalar[], type: FieldType): Native {
 }
 
 function notAmong(key: string, all: readonly Scalar[], type: FieldType): Native {
-  const values = all.filter((value) => isOfType(value, type))
+  const values = all.filter((value) => isOfType(value, type)).map(storedValue)
   if (values.length === 0) return always
   const differs =
     type === 'boolean' || values.length === 1

@@ -1,13 +1,12 @@
-import { Fatal, InvalidInput } from '../../src/core/errors.ts'
+import { Fatal } from '../../src/core/errors.ts'
+import { guarded } from '../../src/core/guarded-store.ts'
+import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { Catalog, type Description } from './catalog.ts'
-import { assertSameVectors } from './checks.ts'
 import { PineconeCollection } from './collection.ts'
 import { Connection, type PineconeSettings } from './connection.ts'
 
 export type { PineconeSettings } from './connection.ts'
-
-const possibleName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 
 const closeTimeoutMs = 5_000
 
@@ -17,40 +16,32 @@ const closeTimeoutMs = 5_000
  * can be reached, calls throw `Retryable` (`vectors_unavailable`). Throws `Fatal` (`pinecone_missing`).
  */
 export async function openPinecone(settings: PineconeSettings): Promise<VectorStore> {
-  return new PineconeStore(new Connection(settings))
+  return guarded(new PineconeStore(new Connection(settings)))
 }
 
 class PineconeStore implements VectorStore {
   readonly #connection: Connection
   readonly #opened = new Map<string, Promise<PineconeCollection | undefined>>()
   #catalog: Catalog | undefined
-  #closed = false
 
   constructor(connection: Connection) {
     this.#connection = connection
   }
 
   async open(spec: CollectionSpec): Promise<Collection> {
-    this.#assertOpen()
-    if (!possibleName.test(spec.name)) {
-      throw new InvalidInput({
-        code: 'bad_collection_name',
-        message: `"${spec.name}" cannot name a collection: letters, digits, "_", "-" and "." are possible, beginning with a letter or digit.`,
-      })
-    }
+    assertCollectionName(spec.name)
     const collection = (await this.#known(spec.name)) ?? (await this.#make(spec))
-    assertSameVectors(collection.spec, spec, this.#connection.settings.index)
+    const remedy = `delete the namespace "${spec.name}" of the Pinecone index "${this.#connection.settings.index}", and its records in "_millrace", and replay the pipeline`
+    assertSameVectors(collection.spec, spec, remedy)
     await collection.declare(spec.fields)
     return collection
   }
 
   async find(name: string): Promise<Collection | undefined> {
-    this.#assertOpen()
-    return possibleName.test(name) ? this.#known(name) : undefined
+    return isCollectionName(name) ? this.#known(name) : undefined
   }
 
   async collections(): Promise<readonly { readonly spec: CollectionSpec; readonly count: number }[]> {
-    this.#assertOpen()
     const dimension = await this.#connection.dimension()
     if (dimension === undefined) return []
     const all = await this.#catalogOf(dimension).all()
@@ -64,8 +55,6 @@ class PineconeStore implements VectorStore {
 
   /** Gives what was written last some time to be found, so that whoever opens the store next finds it. */
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
     const opened = await Promise.allSettled(this.#opened.values())
     await Promise.allSettled(
       opened.map((result) => (result.status === 'fulfilled' ? result.value?.settled(closeTimeoutMs) : undefined)),
@@ -122,10 +111,5 @@ class PineconeStore implements VectorStore {
   #catalogOf(dimension: number): Catalog {
     this.#catalog ??= new Catalog(this.#connection, dimension)
     return this.#catalog
-  }
-
-  #assertOpen(): void {
-    if (!this.#closed) return
-    throw new Fatal({ code: 'vector_store_closed', message: 'The vector store is closed.' })
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { FieldValue } from '../../src/core/filter.ts'
+import { fieldKey, fieldOfKey, keyOfId } from '../../src/core/vector-rules.ts'
 import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
-import { fieldKey, fieldName } from './fields.ts'
 
 export type Metadata = Record<string, string | number | boolean>
 
@@ -12,7 +12,6 @@ export interface Row {
 }
 
 const own = { id: '_id', timestamp: '_timestamp', topic: '_topic', partition: '_partition', offset: '_offset' } as const
-const hashPrefix = 'sha256:'
 /** What Pinecone takes as an id. */
 const possibleId = /^[\x20-\x7e]{1,512}$/
 /** Digits that tell any two 32-bit floats apart. */
@@ -20,8 +19,11 @@ const floatDigits = 9
 
 /** The record of an event: under its id, or the hash of one that Pinecone does not take (or looks like such a hash). */
 export function keyOf(id: string): string {
-  if (possibleId.test(id) && !id.startsWith(hashPrefix)) return id
-  return hashPrefix + createHash('sha256').update(id).digest('hex')
+  return keyOfId(id, possibleId.test(id), sha256)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 /** Pinecone stores no null: a field without a value is left out. */
@@ -69,7 +71,7 @@ export function toMatch(
 function readFields(metadata: Readonly<Record<string, unknown>>): Record<string, FieldValue> {
   return Object.fromEntries(
     Object.entries(metadata).flatMap(([key, value]) => {
-      const name = fieldName(key)
+      const name = fieldOfKey(key)
       return name !== undefined && isFieldValue(value) ? [[name, value]] : []
     }),
   )

@@ -1,36 +1,20 @@
+import { allDone, type Indexed, requests } from '../../src/core/vector-writes.ts'
 import type { Row } from './records.ts'
 
-export interface Accepted {
-  /** Into the points that were handed in. */
-  readonly index: number
+export interface Accepted extends Indexed {
   readonly row: Row
 }
 
-const maximumRecords = 1_000
 /** Requests of one call that are on their way at once. */
 const requestsAtOnce = 4
 /** Ids of one fetch, which stand in its address. */
 const fetchedAtOnce = 50
 const fetchedBytes = 6_000
-/** Of the 2 MB that Pinecone takes, with room for what is around the records. */
-const maximumBytes = 1_900_000
-
-/** Cuts records into requests that Pinecone takes. */
-export function requests(accepted: readonly Accepted[]): Accepted[][] {
-  const parts: Accepted[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const each of accepted) {
-    const size = Buffer.byteLength(JSON.stringify(each.row)) + 1
-    const part = parts.at(-1)
-    if (part === undefined || bytes + size > maximumBytes || part.length >= maximumRecords) {
-      parts.push([each])
-      bytes = size
-    } else {
-      part.push(each)
-      bytes += size
-    }
-  }
-  return parts
+/** What one request may hold: of the 2 MB that Pinecone takes, with room for what is around the records. */
+export const requestLimits = {
+  items: 1_000,
+  size: 1_900_000,
+  sizeOf: ({ row }: Accepted) => Buffer.byteLength(JSON.stringify(row)) + 1,
 }
 
 /** Does the work on each, a few at a time, and answers in order. */
@@ -39,7 +23,7 @@ export async function inParallel<Item, Result>(
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
   const results: Result[] = []
-  for (const some of chunks(items, requestsAtOnce)) results.push(...(await Promise.all(some.map(work))))
+  for (const some of chunks(items, requestsAtOnce)) results.push(...(await allDone(some.map(work))))
   return results
 }
 
@@ -49,18 +33,6 @@ export function chunks<Item>(items: readonly Item[], size: number): Item[][] {
 
 /** Cuts ids into fetches whose addresses servers take. */
 export function addressable(ids: readonly string[]): string[][] {
-  const parts: string[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const id of ids) {
-    const size = encodeURIComponent(id).length + '&ids='.length
-    const part = parts.at(-1)
-    if (part === undefined || bytes + size > fetchedBytes || part.length >= fetchedAtOnce) {
-      parts.push([id])
-      bytes = size
-    } else {
-      part.push(id)
-      bytes += size
-    }
-  }
-  return parts
+  const sizeOf = (id: string) => encodeURIComponent(id).length + '&ids='.length
+  return requests(ids, { items: fetchedAtOnce, size: fetchedBytes, sizeOf })
 }

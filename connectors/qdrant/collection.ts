@@ -16,6 +16,7 @@ import type {
   VectorPoint,
   VectorQuery,
 } from '../../src/core/vector-store.ts'
+import { type Indexed, requests, writeApart } from '../../src/core/vector-writes.ts'
 import { storeFailure } from './failure.ts'
 import {
   fieldPath,
@@ -41,6 +42,10 @@ const lookGrowth = 4
 
 /** Answered once it is done, and in one order on every replica. */
 const durable = { wait: true, ordering: 'strong' } as const
+
+interface Accepted extends Indexed {
+  readonly point: VectorPoint
+}
 
 /** One collection of Qdrant. Any number of processes may write to it. */
 export class QdrantCollection implements Collection {
@@ -68,12 +73,16 @@ export class QdrantCollection implements Collection {
 
   async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
     const { last, rejections } = await this.#accept(points)
-    for (const part of parts([...last.values()], this.#stored.dimension)) {
-      await this.#attempt('writing to', () =>
-        this.#client.upsert(this.#name, { ...durable, points: part.map(toPoint) }),
-      )
+    const items = Math.max(1, Math.min(writePoints, Math.floor(writeNumbers / this.#stored.dimension)))
+    for (const part of requests(last.values(), { items, size: writeCharacters, sizeOf: charactersOf })) {
+      rejections.push(...(await writeApart(part, (some) => this.#write(some))))
     }
-    return rejections
+    return rejections.sort((left, right) => left.index - right.index)
+  }
+
+  async #write(accepted: readonly Accepted[]): Promise<void> {
+    const points = accepted.map(({ point }) => toPoint(point))
+    await this.#attempt('writing to', () => this.#client.upsert(this.#name, { ...durable, points }))
   }
 
   async delete(ids: readonly string[]): Promise<void> {
@@ -109,13 +118,13 @@ export class QdrantCollection implements Collection {
   }
 
   /** The points that can be stored, the last of each id, and an answer to the others. Settles what new fields hold. */
-  async #accept(points: readonly VectorPoint[]): Promise<{ last: Map<string, VectorPoint>; rejections: Rejection[] }> {
+  async #accept(points: readonly VectorPoint[]): Promise<{ last: Map<string, Accepted>; rejections: Rejection[] }> {
     for (;;) {
-      const last = new Map<string, VectorPoint>()
+      const last = new Map<string, Accepted>()
       const fresh = new Map<string, FieldType>()
       const rejections = points.flatMap((point, index): Rejection[] => {
         const refusal = this.#types.refusal(point, this.#stored.dimension, fresh)
-        if (refusal === undefined) last.set(point.id, point)
+        if (refusal === undefined) last.set(pointId(point.id), { index, point })
         return refusal === undefined ? [] : [{ index, ...refusal }]
       })
       if (fresh.size === 0) return { last, rejections }
@@ -181,19 +190,7 @@ export class QdrantCollection implements Collection {
   }
 }
 
-function* parts(points: readonly VectorPoint[], dimension: number): Iterable<readonly VectorPoint[]> {
-  const most = Math.max(1, Math.min(writePoints, Math.floor(writeNumbers / dimension)))
-  let part: VectorPoint[] = []
-  let characters = 0
-  for (const point of points) {
-    const size = JSON.stringify(point.fields).length
-    if (part.length >= most || (part.length > 0 && characters + size > writeCharacters)) {
-      yield part
-      part = []
-      characters = 0
-    }
-    part.push(point)
-    characters += size
-  }
-  if (part.length > 0) yield part
+/** What stands beside the vector, about. */
+function charactersOf({ point: { id, fields, position } }: Accepted): number {
+  return JSON.stringify(fields).length + id.length + position.topic.length + 100
 }

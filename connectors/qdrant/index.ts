@@ -1,5 +1,6 @@
 import type { QdrantClient } from '@qdrant/js-client-rest'
 import { Fatal } from '../../src/core/errors.ts'
+import { guarded } from '../../src/core/guarded-store.ts'
 import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { QdrantCollection } from './collection.ts'
@@ -15,7 +16,7 @@ import { connect, type QdrantSettings } from './sdk.ts'
 export async function openQdrant(settings: QdrantSettings): Promise<VectorStore> {
   const client = await connect(settings)
   await attempt('a first request', () => client.getCollections())
-  return new QdrantStore(client)
+  return guarded(new QdrantStore(client))
 }
 
 class QdrantStore implements VectorStore {

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { FieldType } from '../../src/core/vector-rules.ts'
+import { type FieldType, fieldKey, fieldOfKey } from '../../src/core/vector-rules.ts'
 import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
 
 /** The name space of our ids, a random UUID: points of other programs in it do not exist. */
 const nameSpace = Buffer.from('5b1f0e9e6b3c4f0d9a5f0a6c2f7d4e81', 'hex')
-const plainName = /^[A-Za-z][A-Za-z0-9_]*$/
 
 /** Qdrant's ids are UUIDs: version 5 (RFC 9562) of the event's id, which itself stands in the payload. */
 export function pointId(id: string): string {
@@ -26,14 +25,6 @@ export function fieldOfPath(path: string): string | undefined {
   return path.startsWith('fields.') ? fieldOfKey(path.slice('fields.'.length)) : undefined
 }
 
-function fieldKey(field: string): string {
-  return plainName.test(field) ? field : `_${Buffer.from(field).toString('hex')}`
-}
-
-function fieldOfKey(key: string): string {
-  return key.startsWith('_') ? Buffer.from(key.slice(1), 'hex').toString() : key
-}
-
 /** Fields that are null are left out: they are the same as missing ones. */
 export function toPoint({ id, vector, fields, timestamp, position }: VectorPoint) {
   const present = Object.entries(fields).filter(([, value]) => value !== null)
@@ -50,7 +41,7 @@ const payload = z.object({
 
 export function toStoredPoint(point: { readonly payload?: unknown }): StoredPoint {
   const { id, fields, timestamp, position } = payload.parse(point.payload)
-  const named = Object.entries(fields).map(([key, value]) => [fieldOfKey(key), value] as const)
+  const named = Object.entries(fields).map(([key, value]) => [fieldOfKey(key) ?? key, value] as const)
   return { id, fields: Object.fromEntries(named), timestamp, position }
 }
 

@@ -1,4 +1,5 @@
 import type { Condition, Scalar } from '../../src/core/filter.ts'
+import { storedValue, wellFormed } from '../../src/core/vector-rules.ts'
 import { fieldPath } from './payload.ts'
 
 /** A condition in Qdrant's own form, as far as it is used here. */
@@ -71,12 +72,12 @@ function present(key: string): QdrantCondition {
 /** Qdrant matches whole numbers alone; a range of one number is equality for all of them. */
 function equals(key: string, value: Scalar): QdrantCondition {
   if (typeof value === 'number') return { key, range: { gte: value + 0, lte: value + 0 } }
-  return { key, match: { value } }
+  return { key, match: { value: storedValue(value) } }
 }
 
 function oneOf(key: string, values: readonly Scalar[]): QdrantCondition {
   const texts = values.filter((value) => typeof value === 'string')
   const others = values.filter((value) => typeof value !== 'string').map((value) => equals(key, value))
-  const all = texts.length === 0 ? others : [{ key, match: { any: texts } }, ...others]
+  const all = texts.length === 0 ? others : [{ key, match: { any: texts.map(wellFormed) } }, ...others]
   return all.length === 0 ? never : { should: all }
 }

@@ -7,6 +7,12 @@ type Refusal = Omit<Rejection, 'index'>
 
 const collectionName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 const maximumMatches = 10_000
+const plainField = /^[A-Za-z][A-Za-z0-9_]*$/
+const encodedField = '_field_'
+const hashPrefix = 'sha256:'
+/** Within these bounds of a vector's squared length, no 32-bit float of an inner product runs over or comes to nothing. */
+const shortestSquared = 1e-4
+const longestSquared = 1e12
 
 /** What may name a collection in every store. Throws `InvalidInput` (`bad_collection_name`). */
 export function assertCollectionName(name: string): void {
@@ -21,17 +27,31 @@ export function isCollectionName(name: string): boolean {
   return collectionName.test(name)
 }
 
-/** Throws `Fatal` (`fingerprint_mismatch`) when the vectors that are stored cannot be compared with those wanted. */
-export function assertSameVectors(stored: CollectionSpec, wanted: CollectionSpec): void {
-  if (stored.fingerprint === wanted.fingerprint && stored.dimension === wanted.dimension) return
+/**
+ * Throws `Fatal` (`fingerprint_mismatch`) when the vectors that are stored cannot be compared with those wanted. `remedy`:
+ * what else can be done in this store.
+ */
+export function assertSameVectors(
+  stored: CollectionSpec,
+  wanted: CollectionSpec,
+  remedy = 'embed it anew with `millrace migrate`',
+): void {
+  if (isSameVectors(stored, wanted)) return
   throw new Fatal({
     code: 'fingerprint_mismatch',
     message: `Collection "${stored.name}" holds vectors of another model (${describe(stored)}); this pipeline makes ${describe(wanted)}, and the two cannot be compared.`,
-    hint: 'Name another collection, go back to the model it was made with, or embed it anew with `millrace migrate`.',
+    hint: `Name another collection, go back to the model it was made with, or ${remedy}.`,
   })
 }
 
-function describe({ fingerprint, dimension }: CollectionSpec): string {
+type Space = Pick<CollectionSpec, 'fingerprint' | 'dimension'>
+
+/** Whether vectors of the one can be compared with vectors of the other. */
+export function isSameVectors(one: Space, other: Space): boolean {
+  return one.fingerprint === other.fingerprint && one.dimension === other.dimension
+}
+
+function describe({ fingerprint, dimension }: Space): string {
   return `fingerprint ${fingerprint}, dimension ${dimension}`
 }
 
@@ -51,6 +71,55 @@ export function vectorProblem(vector: Float32Array, dimension: number): string |
   for (const number of vector) squares += number * number
   if (squares > 0 && Number.isFinite(squares)) return undefined
   return 'The vector is zero or not finite, so it points nowhere.'
+}
+
+/**
+ * The vector as stores are given it, of a point or of a query: only where it points matters. One that is very long or very
+ * short is scaled to length 1, as stores compute in 32-bit floats; any other is left as it is.
+ */
+export function scaled(vector: Float32Array): Float32Array {
+  let squares = 0
+  for (const number of vector) squares += number * number
+  const isUsual = squares >= shortestSquared && squares <= longestSquared
+  if (isUsual || squares === 0 || !Number.isFinite(squares)) return vector
+  const length = Math.sqrt(squares)
+  return vector.map((number) => number / length)
+}
+
+/**
+ * A field's name as a key of letters, digits and underscores, whatever is in it. No key begins with `_`, apart from those that
+ * are in hexadecimal because the name has other characters.
+ */
+export function fieldKey(field: string): string {
+  return plainField.test(field) ? field : encodedField + Buffer.from(field).toString('hex')
+}
+
+/** The field of such a key, or undefined for what a store keeps for itself. */
+export function fieldOfKey(key: string): string | undefined {
+  if (key.startsWith(encodedField)) return Buffer.from(key.slice(encodedField.length), 'hex').toString()
+  return key.startsWith('_') ? undefined : key
+}
+
+/**
+ * The key of an event where a store takes only some texts: its id, or the hash of one that is not possible there (or looks
+ * like such a hash). `sha256` in hexadecimal.
+ */
+export function keyOfId(id: string, isPossible: boolean, sha256: (text: string) => string): string {
+  return isPossible && !isHashedKey(id) ? id : hashPrefix + sha256(id)
+}
+
+export function isHashedKey(key: string): boolean {
+  return key.startsWith(hashPrefix)
+}
+
+/** Halves of surrogate pairs become U+FFFD, as they do wherever text is written as UTF-8. */
+export function wellFormed(text: string): string {
+  return /\p{Surrogate}/u.test(text) ? Buffer.from(text).toString() : text
+}
+
+/** A value as stores hold it, and are asked for it. */
+export function storedValue<Value extends FieldValue>(value: Value): Value | string {
+  return typeof value === 'string' ? wellFormed(value) : value
 }
 
 /**
@@ -77,6 +146,11 @@ export class FieldTypes {
 
   has(field: string): boolean {
     return this.#types.has(field)
+  }
+
+  /** Whether a point has a field, or the first value of one, that is not known here. */
+  isNews({ fields }: VectorPoint): boolean {
+    return Object.entries(fields).some(([field, value]) => value !== null && this.type(field) === undefined)
   }
 
   /** Takes over what is known elsewhere: fields that are new here, and types where there are none yet. */

@@ -1,13 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openLanceDb } from '../../connectors/lancedb/index.ts'
 import { vectors } from '../../connectors/vectors.ts'
 import type { EventSink } from '../../src/core/component.ts'
+import { Retryable } from '../../src/core/errors.ts'
 import type { Event } from '../../src/core/event.ts'
-import type { Match, VectorStore } from '../../src/core/vector-store.ts'
+import type { Collection, Match, VectorStore } from '../../src/core/vector-store.ts'
 import { componentContext, embedderOf, eventAt, sinkContext } from '../support/sinks.ts'
 
 let folder: string
@@ -143,4 +145,26 @@ test('stores vectors that came with the events, and refuses those of another len
   ])
   expect((await stored('given')).map(({ fields }) => fields)).toEqual([{ n: 1 }])
   expect((await store.find('given'))?.spec.fingerprint).toBe('none')
+})
+
+test('after a failure nothing of a batch is still on its way when it is tried again', async () => {
+  let deleted = false
+  const failing: Collection = {
+    spec: { name: 'orders', fingerprint: 'model', dimension: 2, fields: [] },
+    upsert: () => Promise.reject(new Retryable({ code: 'vectors_unavailable', message: 'down' })),
+    delete: async () => {
+      await sleep(50)
+      deleted = true
+    },
+    search: async () => [],
+    count: async () => 0,
+  }
+  const services = {
+    vectors: async () => ({ ...store, open: async () => failing }),
+    embedder: async () => embedderOf('model', 2),
+  }
+  const made = await vectors.create({ collection: 'orders', vector: 'meaning' }, componentContext('vectors', services))
+  if (made.takes !== 'events') throw new Error('The vectors sink takes events.')
+  await expect(made.write([event(1), event(2, { value: null, vectors: {} })], sinkContext)).rejects.toThrow(Retryable)
+  expect(deleted).toBe(true)
 })

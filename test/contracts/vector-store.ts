@@ -253,6 +253,82 @@ export function vectorStoreContract(
       expect(seen).toEqual(new Map(expected))
     })
 
+    test('how long a vector is does not matter, only where it points', async () => {
+      const collection = await filled([
+        pointOf('tiny', [1e-30, 0, 0], {}),
+        pointOf('small', [1e-5, 1e-5, 0], {}),
+        pointOf('plain', [0, 1, 1], {}),
+        pointOf('huge', [0, 0, 3e38], {}),
+      ])
+      for (const length of [1e-25, 1, 1e25]) {
+        const matches = await collection.search({ vector: vectorOf(length, length / 2, length / 4), k: 9 })
+        const most = Math.hypot(1, 1 / 2, 1 / 4)
+        const expected = [
+          ['small', 1.5 / Math.SQRT2 / most],
+          ['tiny', 1 / most],
+          ['plain', 0.75 / Math.SQRT2 / most],
+          ['huge', 0.25 / most],
+        ]
+        expect(matches.map(({ id, score }) => [id, score.toFixed(4)])).toEqual(
+          expected.map(([id, score]) => [id, Number(score).toFixed(4)]),
+        )
+      }
+    })
+
+    test('names of fields that differ in case only are different fields', async () => {
+      const collection = await store.open(spec({ fields: ['name', 'Name', 'NAME'] }))
+      await collection.upsert([
+        pointOf('a', [1, 0, 0], { name: 'x', Name: 5 }),
+        pointOf('b', [1, 0, 0], { NAME: true }),
+      ])
+      expect(await ids(collection, { name: 'x', Name: { $gt: 4 } })).toEqual(['a'])
+      expect(await ids(collection, { NAME: true, name: { $exists: false } })).toEqual(['b'])
+    })
+
+    test('ids that become the same text in UTF-8 are one', async () => {
+      const collection = await filled([pointOf('x\ud800', [1, 0, 0], {}, 1), pointOf('x\udbff', [1, 0, 0], {}, 2)])
+      const matches = await collection.search({ vector: vectorOf(1, 0, 0), k: 9 })
+      expect(matches.map(({ position }) => position.offset)).toEqual([2])
+      await collection.upsert([pointOf('y', [1, 0, 0], { category: '\udc00' })])
+      expect(await ids(collection, { category: '\udc00' })).toEqual(['y'])
+      expect(await ids(collection, { category: { $in: ['\udc00'] } })).toEqual(['y'])
+      await collection.delete(['y'])
+      await collection.delete(['x\ud801'])
+      expect(await collection.count()).toBe(0)
+    })
+
+    test('nothing to do is done, and more matches than there are points are no mistake', async () => {
+      const collection = await filled([])
+      await collection.delete([])
+      await collection.upsert([pointOf('a', [1, 0, 0], {})])
+      expect(await collection.search({ vector: vectorOf(1, 0, 0), k: 10_000 })).toHaveLength(1)
+      await expect(collection.search({ vector: vectorOf(1, 0, 0), k: 10_001 })).rejects.toThrow(InvalidInput)
+    })
+
+    test('closing waits for what is being written; afterwards every call says that it is closed', async () => {
+      const wanted = spec()
+      const collection = await store.open(wanted)
+      const writes = Promise.all(
+        Array.from({ length: 5 }, (_, n) => collection.upsert([pointOf(`p${n}`, [1, 0, 0], { priority: n })])),
+      )
+      await Promise.race([writes, collection.count()])
+      await store.close()
+      expect(await writes).toEqual([[], [], [], [], []])
+      await store.close()
+      const calls: (() => Promise<unknown>)[] = [
+        () => collection.upsert([pointOf('late', [1, 0, 0], {})]),
+        () => collection.delete(['p1']),
+        () => collection.search({ vector: vectorOf(1, 0, 0), k: 1 }),
+        () => collection.count(),
+        () => store.open(wanted),
+        () => store.find(wanted.name),
+        () => store.collections(),
+      ]
+      for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'vector_store_closed' })
+      store = await storage.open()
+      expect(await (await store.find(wanted.name))?.count()).toBe(5)
+    })
+
     test('knows which collections there are', async () => {
       const wanted = spec()
       expect(await store.find(wanted.name)).toBeUndefined()

@@ -94,19 +94,6 @@ test('a collection name that could leave the folder is refused', async () => {
   expect(await readdir(folder)).toEqual(['inner'])
 })
 
-test('closing waits for the writes in flight; afterwards every call says that it is closed', async () => {
-  const store = await openLanceDb(folder)
-  const collection = await store.open(spec)
-  const writes = Promise.all(Array.from({ length: 5 }, (_, n) => collection.upsert([pointOf(`p${n}`, [1, 0, 0], {})])))
-  await store.close()
-  expect(await writes).toEqual([[], [], [], [], []])
-  await expect(collection.upsert([pointOf('late', [1, 0, 0], {})])).rejects.toMatchObject({
-    code: 'vector_store_closed',
-  })
-  await using closing = closeable(await openLanceDb(folder))
-  expect(await (await closing.store.find('tickets'))?.count()).toBe(5)
-})
-
 function closeable<Store extends { close(): Promise<void> }>(store: Store) {
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { milvusFailure, NotLoaded, Refused } from '../../../connectors/milvus/failure.ts'
+import { milvusFailure, NotLoaded } from '../../../connectors/milvus/failure.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
+import { Refused } from '../../../src/core/vector-writes.ts'
 
 const grpcError = (code: number) => Object.assign(new Error(`${code} SOMETHING: said the server\nand more`), { code })
 const answer = (code: number, error_code: string | number = 'UnexpectedError') => ({ error_code, code, reason: 'said' })

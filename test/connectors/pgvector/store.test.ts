@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { Client } from 'pg'
+import { connect, createServer } from 'node:net'
+import { Client, Pool } from 'pg'
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { Database } from '../../../connectors/pgvector/database.ts'
 import { openPgVector } from '../../../connectors/pgvector/index.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import type { Filter } from '../../../src/core/filter.ts'
@@ -27,6 +29,24 @@ async function sql(text: string): Promise<Record<string, unknown>[]> {
   } finally {
     await client.end()
   }
+}
+
+/** A way to the server on which nothing comes back while it is silent, as when a network is cut. */
+async function silenceable(target: string) {
+  const { hostname, port } = new URL(target)
+  let silent = false
+  const proxy = createServer((socket) => {
+    const upstream = connect(Number(port), hostname)
+    socket.pipe(upstream)
+    upstream.on('data', (data) => silent || socket.write(data))
+    socket.on('close', () => upstream.destroy()).on('error', () => undefined)
+    upstream.on('error', () => undefined)
+  })
+  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done))
+  const address = proxy.address()
+  const own = new URL(target)
+  own.host = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  return { url: own.href, silence: (value: boolean) => (silent = value), close: () => proxy.close() }
 }
 
 describe.skipIf(server === undefined)('the pgvector store', () => {
@@ -147,6 +167,77 @@ describe.skipIf(server === undefined)('the pgvector store', () => {
     const wrong = openPgVector({ url: url.replace(/postgres$/, 'nowhere') })
     await expect(wrong).rejects.toThrow(Fatal)
     await expect(wrong).rejects.toMatchObject({ code: 'vectors_refused' })
+  })
+
+  test('a point that PostgreSQL refuses is answered, and those beside it are stored', async () => {
+    const store = await openPgVector({ url })
+    const spec = specOf()
+    const collection = await store.open(spec)
+    await sql(`ALTER TABLE millrace."v_${spec.name}" ALTER COLUMN partition TYPE smallint`)
+    const points = Array.from({ length: 9 }, (_, n) => pointOf(`p${n}`, [1, n, 0], { n }, n))
+    const bad = { ...pointOf('bad', [1, 0, 0], {}), position: { topic: 'orders', partition: 70_000, offset: 1 } }
+    const rejections = await collection.upsert([...points.slice(0, 4), bad, ...points.slice(4)])
+    expect(rejections).toMatchObject([{ index: 4, code: 'refused', message: expect.stringContaining('out of range') }])
+    expect(await collection.count()).toBe(9)
+    await store.close()
+  })
+
+  test('a collection that was dropped meanwhile ends its pipeline, and can be made anew', async () => {
+    const store = await openPgVector({ url })
+    const spec = specOf()
+    const collection = await store.open(spec)
+    await sql(`DROP TABLE millrace."v_${spec.name}"`)
+    const write = collection.upsert([pointOf('a', [1, 0, 0], {})])
+    await expect(write).rejects.toThrow(Fatal)
+    await expect(write).rejects.toMatchObject({ code: 'collection_gone' })
+    const again = await store.open(spec)
+    expect(await again.upsert([pointOf('a', [1, 0, 0], {})])).toEqual([])
+    await store.close()
+  })
+
+  test('an index that was left half built is built anew', async () => {
+    const store = await openPgVector({ url, indexFromRows: 100 })
+    const spec = specOf({ name: `c${randomUUID().replaceAll('-', '')}` })
+    await store.open(spec)
+    // A unique index over equal rows fails, and stays behind without being valid.
+    const table = `millrace.v_${spec.name}`
+    await sql(`INSERT INTO ${table} SELECT 'old' || n, '[1,0,0]', '{}', 0, 't', 0, 0 FROM generate_series(1, 200) AS n`)
+    await expect(sql(`CREATE UNIQUE INDEX CONCURRENTLY v_${spec.name}_hnsw ON ${table} (topic)`)).rejects.toThrow()
+    const collection = await store.open(spec)
+    await collection.upsert([pointOf('a', [1, 0, 0], {})])
+    const state = `SELECT indisvalid, amname FROM pg_index JOIN pg_class ON oid = indexrelid JOIN pg_am ON pg_am.oid = relam
+      WHERE indexrelid = to_regclass('${table}_hnsw')`
+    await vi.waitFor(async () => expect(await sql(state)).toEqual([{ indisvalid: true, amname: 'hnsw' }]), 10_000)
+    await store.close()
+  })
+
+  test('closing does not wait for an index that takes long', async () => {
+    const store = await openPgVector({ url, indexFromRows: 100 })
+    const spec = specOf({ name: `c${randomUUID().replaceAll('-', '')}` })
+    const collection = await store.open(spec)
+    const blocker = new Client({ connectionString: url })
+    await blocker.connect()
+    await blocker.query(`BEGIN; LOCK TABLE millrace.v_${spec.name} IN ROW EXCLUSIVE MODE`)
+    const points = Array.from({ length: 200 }, (_, n) => pointOf(`p${n}`, [1, n, 0], {}, n))
+    await collection.upsert(points)
+    const building = `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%${spec.name}%' AND state = 'active'`
+    await vi.waitFor(async () => expect(await sql(building)).toHaveLength(1), 10_000)
+    await store.close()
+    expect(await sql(building)).toEqual([])
+    await blocker.end()
+  })
+
+  test('a server that does not answer any more is given up, and the connection with it', async () => {
+    const proxy = await silenceable(url)
+    const pool = new Pool({ connectionString: proxy.url, max: 1 })
+    const database = new Database(pool, 300, 200)
+    expect(await database.query('asking', 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+    proxy.silence(true)
+    await expect(database.query('asking', 'SELECT 2')).rejects.toMatchObject({ code: 'vectors_unavailable' })
+    proxy.silence(false)
+    expect(await database.query('asking', 'SELECT 3 AS one')).toEqual([{ one: 3 }])
+    await database.close()
+    proxy.close()
   })
 
   test('a server that goes down and comes back is found again', async () => {
