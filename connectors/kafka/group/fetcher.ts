@@ -19,8 +19,6 @@ export interface FetchTarget {
   accept(fetched: FetchedPartition): void
   /** `offset` is below or beyond what the partition holds. Resolves when it was put right. */
   outOfRange(): Promise<void>
-  /** Nothing was there at its offset although the partition goes on to `end`. */
-  nothingBelow(end: number): void
   /** Nothing can be had at present, for a while already, or ever. */
   trouble(error: MillraceError): void
 }
@@ -120,11 +118,16 @@ export class Fetcher {
           fetching.leader = await this.#leaderOf(fetching.target.partition)
           fetching.stale = false
         }
-        this.#failures.delete(metadata)
         for (const { leader } of lost) if (leader !== undefined) this.#startLoop(leader)
-        if (this.#leaderless().length > 0) await backOff(failures, this.#signal)
+        const without = lost.find(({ leader }) => leader === undefined)
+        if (without) throw new Error(`${partitionKey(without.target.partition)} has no leader`)
+        this.#failures.delete(metadata)
       } catch (error) {
-        this.#failed(metadata, error, lost)
+        this.#failed(
+          metadata,
+          error,
+          lost.filter(({ leader }) => leader === undefined),
+        )
         await backOff(failures, this.#signal)
       }
     }
@@ -217,8 +220,12 @@ export class Fetcher {
       fetching.pausedUntil = 0
       target.accept(fetched)
       const starving = target.offset === before && fetched.lastStable > before
-      if (starving && alone && fetched.records.length === 0) target.nothingBelow(fetched.lastStable)
       fetching.empties = starving ? fetching.empties + 1 : 0
+      if (!alone || fetching.empties <= emptyAnswers) return
+      // It may be slow to get at them, or have lost them: to go on behind them would be to lose them for good.
+      fetching.empties = 0
+      fetching.pausedUntil = performance.now() + refusedMs
+      target.trouble(withheld(target.partition, before, fetched.lastStable))
     } else if (errorCode === codes.outOfRange) {
       fetching.pausedUntil = Number.POSITIVE_INFINITY
       void this.#putRight(fetching)
@@ -253,6 +260,13 @@ export class Fetcher {
     if (!(explained instanceof Fatal) && now - since < troubleAfterMs) return
     for (const { target } of fetching) target.trouble(explained)
   }
+}
+
+function withheld(partition: TopicPartition, from: number, end: number): Retryable {
+  return new Retryable({
+    code: 'log_unavailable',
+    message: `Kafka: reading ${partitionKey(partition)}: the broker answers nothing from offset ${from} on, though there is more up to ${end}`,
+  })
 }
 
 function refused(partition: TopicPartition, errorCode: number): MillraceError {

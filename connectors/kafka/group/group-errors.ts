@@ -1,4 +1,4 @@
-import { Fatal, Fenced } from '../../../src/core/errors.ts'
+import { Fatal, Fenced, Retryable } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
 import { partitionKey } from './planning.ts'
 
@@ -27,6 +27,13 @@ export function sessionLost(group: string, partition: TopicPartition): Fenced {
   return new Fenced({
     code: 'session_lost',
     message: `${partitionKey(partition)} of group "${group}": the brokers were not heard of within the session timeout`,
+  })
+}
+
+export function unheard(group: string): Retryable {
+  return new Retryable({
+    code: 'log_unavailable',
+    message: `Kafka: the brokers were not heard of within the session timeout of group "${group}"`,
   })
 }
 

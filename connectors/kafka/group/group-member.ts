@@ -35,6 +35,8 @@ const longestGraceMs = 5000
 /** Several partitions that are released one after the other are given on in one round, if it does not take longer. */
 const gatherMs = 300
 const leaveMs = 1000
+/** What is over sooner is not worth telling. */
+const fewFailures = 5
 
 /** What a running member is made of. */
 interface Running {
@@ -56,6 +58,7 @@ export class GroupMember {
   readonly #topics: readonly string[]
   readonly #start: Start
   readonly #positions: Positions
+  readonly #trouble: (error: MillraceError | undefined) => void
   readonly #onLeft: () => void
   readonly #held = new Map<string, HeldPartition>()
   /** The last commits of lanes that are over, by partition. */
@@ -73,7 +76,8 @@ export class GroupMember {
   #left: Promise<void> | undefined
 
   /** `onLeft` is called once the member has left its group and closed its connections. */
-  constructor(parts: KafkaParts, { group, topics, start = 'earliest' }: SourceOptions, onLeft: () => void) {
+  constructor(parts: KafkaParts, { group, topics, start = 'earliest', trouble }: SourceOptions, onLeft: () => void) {
+    this.#trouble = (error) => trouble?.(error)
     this.#parts = parts
     this.#group = group
     this.#topics = topics
@@ -126,7 +130,7 @@ export class GroupMember {
       assigned: (partitions, generation) => this.#assign(partitions, generation),
       lost: () => this.#lose(),
       failed: (error) => this.#fail(error),
-      warn,
+      trouble: this.#trouble,
     })
     const fetcher = new Fetcher(fetches.value, this.#end.signal)
     this.#running = { fetches: fetches.value, rounds: rounds.value, fetcher, membership, decompress }
@@ -202,13 +206,11 @@ export class GroupMember {
         const identity = this.#running?.membership.identity
         const found = await startingPoints(places, { positions: this.#positions, start: this.#start, identity })
         for (const held of waiting) if (held) this.#begin(held, found)
+        if (failures >= fewFailures) this.#trouble(undefined)
         this.#changed.ring()
         return
       } catch (error) {
-        if (failures === 5)
-          this.#parts.warn(
-            `group "${this.#group}" cannot read its positions: ${explain(error, 'reading offsets').message}`,
-          )
+        if (failures >= fewFailures) this.#trouble(explain(error, `reading the positions of group "${this.#group}"`))
         await backOff(failures, signal)
       }
     }

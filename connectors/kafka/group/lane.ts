@@ -45,6 +45,8 @@ export class Lane implements LaneSource, FetchTarget {
   readonly #commits = new Set<Promise<void>>()
   #scope: Promise<StateScope> | undefined
   #trouble: MillraceError | undefined
+  /** A read has failed: whether that is over yet. */
+  #failed: 'still' | 'over' | undefined
 
   /** Reading begins at `from`, which is above `committed.from` where records have expired. */
   constructor(owner: LaneOwner, partition: TopicPartition, committed: Committed, from: number) {
@@ -94,6 +96,7 @@ export class Lane implements LaneSource, FetchTarget {
       // Something came while the last of what was there was read.
       if (!this.#queue.empty) continue
       this.#throwTrouble()
+      if (before === undefined && this.#recovered()) return []
       await this.#arrived.next([signal, this.revoked, closed])
     }
     return []
@@ -180,17 +183,16 @@ export class Lane implements LaneSource, FetchTarget {
 
   accept({ records, aborted }: FetchedPartition): void {
     this.#trouble = undefined
+    if (this.#failed === 'still') {
+      this.#failed = 'over'
+      this.#arrived.ring()
+    }
     if (records.length === 0 || this.revoked.aborted) return
     try {
       this.#queue.add(readBatches(records, aborted))
     } catch (error) {
       this.#trouble = explain(error, `reading ${partitionKey(this.partition)}`)
     }
-    this.#arrived.ring()
-  }
-
-  nothingBelow(end: number): void {
-    this.#queue.jump(end)
     this.#arrived.ring()
   }
 
@@ -204,8 +206,10 @@ export class Lane implements LaneSource, FetchTarget {
     const key = partitionKey(this.partition)
     const start = starts.get(key) ?? at
     const end = ends.get(key) ?? at
-    if (at < start) this.nothingBelow(start)
-    else if (at > end) throw beyondEnd(group, this.partition, at, end)
+    if (at < start) {
+      this.#queue.jump(start)
+      this.#arrived.ring()
+    } else if (at > end) throw beyondEnd(group, this.partition, at, end)
   }
 
   trouble(error: MillraceError): void {
@@ -216,7 +220,16 @@ export class Lane implements LaneSource, FetchTarget {
   #throwTrouble(): void {
     const trouble = this.#trouble
     this.#trouble = undefined
-    if (trouble) throw trouble
+    if (!trouble) return
+    this.#failed = 'still'
+    throw trouble
+  }
+
+  /** True once after each failure. */
+  #recovered(): boolean {
+    const recovered = this.#failed === 'over'
+    if (recovered) this.#failed = undefined
+    return recovered
   }
 
   #check(): void {

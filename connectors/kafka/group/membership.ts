@@ -8,6 +8,7 @@ import { backOff, pause } from './backoff.ts'
 import { Bell } from './bell.ts'
 import { Coordinator } from './connections.ts'
 import { finalError, requiredMemberId, verdictOf } from './group-answers.ts'
+import { unheard } from './group-errors.ts'
 import { now, Ownership } from './ownership.ts'
 import { type Candidate, planRound } from './planning.ts'
 import {
@@ -25,6 +26,8 @@ const guardMs = 100
 const joinGroupKey = 11
 /** How long leaving waits for an id that was asked for. */
 const givenIdMs = 500
+/** What is over sooner is not worth telling. */
+const fewFailures = 5
 
 export interface MembershipOptions {
   readonly group: string
@@ -42,7 +45,8 @@ export interface MembershipOptions {
   readonly lost: () => void
   /** Nothing can help: the member has ended. */
   readonly failed: (error: MillraceError) => void
-  readonly warn: (message: string) => void
+  /** Why the group cannot be joined at present; without an error, that it has been. */
+  readonly trouble: (error: MillraceError | undefined) => void
 }
 
 export interface Identity {
@@ -163,7 +167,7 @@ export class Membership {
   }
 
   async #recover(error: unknown, failures: number): Promise<void> {
-    const { group, failed, warn } = this.#options
+    const { group, failed, trouble } = this.#options
     const verdict = verdictOf(error)
     if (verdict === 'fail') {
       this.#phase = 'left'
@@ -174,13 +178,12 @@ export class Membership {
     }
     if (verdict === 'unknown member') this.#lose({ forgotten: true })
     if (verdict === 'look up') await this.#rounds.drop()
-    if (failures === 5)
-      warn(`group "${group}" cannot be joined, and is tried again: ${explain(error, 'joining').message}`)
+    if (failures >= fewFailures) trouble(explain(error, `joining the group "${group}"`))
     await backOff(failures, this.#end.signal)
   }
 
   async #round(): Promise<void> {
-    const { group, subscription, assigned } = this.#options
+    const { group, subscription, assigned, trouble } = this.#options
     this.#enter('joining')
     this.#rejoin = false
     const broker = await this.#rounds.broker()
@@ -207,6 +210,7 @@ export class Membership {
     this.ownership.confirm(sent)
     this.#undisturbed = Math.max(this.#undisturbed, sent.steady)
     this.#enter('stable')
+    trouble(undefined)
     assigned(decodeAssignment(memberAssignment), joined.generationId)
   }
 
@@ -275,6 +279,7 @@ export class Membership {
       await pause(guardMs, signal)
       if (signal.aborted || !this.ownership.ranOut) continue
       this.#lose({ forgotten: false })
+      this.#options.trouble(unheard(this.#options.group))
       // What a round waits for may never be answered.
       if (this.#phase !== 'stable') await this.#rounds.drop()
       this.rejoin()

@@ -42,7 +42,9 @@ describe.skipIf(missing !== undefined)('when the broker is in trouble', () => {
 
   test('that hangs for longer, lanes end in time, and come back', async () => {
     const topic = await client.topic(1)
-    const member = rig.join({ topics: [topic], group: `g-${randomUUID()}` })
+    const troubles: (Error | undefined)[] = []
+    const trouble = (error: Error | undefined) => void troubles.push(error)
+    const member = rig.join({ topics: [topic], group: `g-${randomUUID()}`, trouble })
     const lane = await member.lane()
     await lane.commit({ from: 0, ends: [] })
     const reading = lane.read(many, patience()).catch((error: unknown) => error)
@@ -52,10 +54,12 @@ describe.skipIf(missing !== undefined)('when the broker is in trouble', () => {
       expect(lane.revoked.aborted).toBe(true)
       expect(() => lane.assertOwned()).toThrow(Fenced)
       expect(await reading).toBeInstanceOf(Error)
+      expect(troubles.at(-1)).toBeInstanceOf(Retryable)
     } finally {
       kafka.resume()
     }
     const again = await member.lane()
+    expect(troubles.at(-1)).toBeUndefined()
     await client.send(topic, ['a'])
     expect(await take(again, 1)).toEqual(['a'])
     await again.commit({ from: 1, ends: [] })
@@ -101,4 +105,23 @@ describe.skipIf(missing !== undefined)('when the broker is in trouble', () => {
     expect(taken?.committed).toEqual({ from: 3, ends: [] })
     await successor.leave()
   }, 180_000)
+
+  test('that was away, a lane whose reads have failed says when it is back, without a record', async () => {
+    const patientRig = await Rig.open(settingsFor(kafka.brokers, 30_000))
+    try {
+      const member = patientRig.join({ topics: [await client.topic(1)], group: `g-${randomUUID()}` })
+      const lane = await member.lane()
+      const reading = lane.read(many, patience()).catch((error: unknown) => error)
+      await kafka.kill()
+      expect(await reading).toBeInstanceOf(Retryable)
+      const waiting = lane.read(many, AbortSignal.timeout(40_000)).catch((error: unknown) => error)
+      await kafka.restart()
+      let answer = await waiting
+      while (answer instanceof Retryable) answer = await lane.read(many, patience()).catch((error: unknown) => error)
+      expect(answer).toEqual([])
+      await member.leave()
+    } finally {
+      await patientRig.close()
+    }
+  }, 120_000)
 })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Lane } from '../../../../connectors/kafka/group/lane.ts'
-import { Fatal, Fenced } from '../../../../src/core/errors.ts'
+import { Fatal, Fenced, Retryable } from '../../../../src/core/errors.ts'
 import type { LaneSource } from '../../../../src/core/event-log.ts'
 import { findService } from '../../../services/services.ts'
 import { Client, eventually, FakeStateStore, many, patience, Rig, settingsFor, take } from './rig.ts'
@@ -235,11 +235,13 @@ describe.skipIf(address === undefined)('members of a group', () => {
   test('the lanes of a topic that is deleted end', async () => {
     const topic = await client.topic(1)
     const lane = await (await open()).join({ topics: [topic], group: `g-${randomUUID()}` }).lane()
+    const reading = lane.read(many, patience()).catch((error: unknown) => error)
     const admin = client.kafka.admin()
     await admin.connect()
     await admin.deleteTopics({ topics: [topic] })
     await admin.disconnect()
     await eventually(() => lane.leaving.aborted, 'the lane to be over')
+    expect(await reading).toMatchObject({ constructor: Retryable, message: expect.stringContaining('has no leader') })
   })
 
   test('a group that another kind of consumer uses is refused with advice', async () => {
