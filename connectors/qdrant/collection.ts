@@ -1,5 +1,5 @@
 import type { QdrantClient } from '@qdrant/js-client-rest'
-import type { Rejection } from '../../src/core/errors.ts'
+import { Fatal, InvalidInput, type Rejection } from '../../src/core/errors.ts'
 import {
   assertKnownFields,
   type Condition,
@@ -17,7 +17,7 @@ import type {
   VectorQuery,
 } from '../../src/core/vector-store.ts'
 import { type Indexed, requests, writeApart } from '../../src/core/vector-writes.ts'
-import { storeFailure } from './failure.ts'
+import { statusOf, storeFailure } from './failure.ts'
 import {
   fieldPath,
   indexOf,
@@ -39,6 +39,8 @@ const scanPage = 500
 /** How many points are looked at for a match when Qdrant cannot tell whether they fit: so many, then four times as many, … */
 const firstLook = 100
 const lookGrowth = 4
+/** … and so many at most: they are all in memory at once. */
+const longestLook = 40_000
 
 /** Answered once it is done, and in one order on every replica. */
 const durable = { wait: true, ordering: 'strong' } as const
@@ -174,10 +176,17 @@ export class QdrantCollection implements Collection {
 
   /** The best of those that Qdrant takes for fitting, more and more of them, until enough of them do. */
   async #lookThrough(query: VectorQuery, condition: Condition): Promise<Match[]> {
-    for (let limit = Math.max(firstLook, query.k); ; limit *= lookGrowth) {
+    for (let wanted = Math.max(firstLook, query.k); ; wanted *= lookGrowth) {
+      const limit = Math.min(wanted, longestLook)
       const candidates = await this.#nearest(query, limit, condition, true)
       const matches = candidates.filter(({ fields }) => matchesCondition(condition, fields))
       if (matches.length >= query.k || candidates.length < limit) return matches.slice(0, query.k)
+      if (limit < longestLook) continue
+      throw new InvalidInput({
+        code: 'filter_too_broad',
+        message: `Qdrant cannot compare texts by order, and among the ${longestLook} nearest matches that are looked through ${matches.length} of ${query.k} fit the filter.`,
+        hint: 'Add a condition on another field, compare numbers instead of texts, or ask for fewer matches.',
+      })
     }
   }
 
@@ -185,7 +194,12 @@ export class QdrantCollection implements Collection {
     try {
       return await work()
     } catch (error) {
-      throw storeFailure(`${verb} collection "${this.#name}"`, error)
+      if (statusOf(error) !== 404) throw storeFailure(`${verb} collection "${this.#name}"`, error)
+      throw new Fatal({
+        code: 'collection_gone',
+        message: `Qdrant has no collection "${this.#name}" any more (${verb} it).`,
+        hint: 'Start the pipeline again to make it anew, and replay it to fill it.',
+      })
     }
   }
 }

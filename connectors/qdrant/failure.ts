@@ -1,4 +1,5 @@
 import { errorMessage, Fatal, MillraceError, Retryable } from '../../src/core/errors.ts'
+import { Refused } from '../../src/core/vector-writes.ts'
 
 const longestMessage = 400
 /** When the server says that it is busy, but not for how long. */
@@ -28,6 +29,12 @@ export function storeFailure(doing: string, error: unknown): MillraceError {
       message: `Qdrant is not available for ${doing}: ${reason(error)}. It is tried again.`,
       delayMs,
       cause: error,
+    })
+  }
+  if (status === 400 || status === 413 || status === 422) {
+    return new Refused({
+      code: 'vector_store_refused',
+      message: `Qdrant refused ${doing} (${status}): ${reason(error)}`,
     })
   }
   return new Retryable({

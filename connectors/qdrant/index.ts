@@ -1,7 +1,12 @@
 import type { QdrantClient } from '@qdrant/js-client-rest'
 import { Fatal } from '../../src/core/errors.ts'
 import { guarded } from '../../src/core/guarded-store.ts'
-import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
+import {
+  assertCollectionName,
+  assertSameVectors,
+  isCollectionName,
+  isSameVectors,
+} from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { QdrantCollection } from './collection.ts'
 import { statusOf, storeFailure } from './failure.ts'
@@ -61,7 +66,7 @@ class QdrantStore implements VectorStore {
   /** One for each collection, however often it is opened: it knows what the fields hold. */
   #collection(name: string, stored: StoredCollection): QdrantCollection {
     const known = this.#opened.get(name)
-    if (known === undefined || known.spec.fingerprint !== stored.fingerprint) {
+    if (known === undefined || !isSameVectors(known.spec, stored)) {
       const collection = new QdrantCollection(this.#client, name, stored)
       this.#opened.set(name, collection)
       return collection
@@ -76,8 +81,10 @@ class QdrantStore implements VectorStore {
     try {
       info = await this.#client.getCollection(name)
     } catch (error) {
-      if (statusOf(error) === 404) return undefined
-      throw storeFailure(`opening collection "${name}"`, error)
+      if (statusOf(error) !== 404) throw storeFailure(`opening collection "${name}"`, error)
+      // Whoever makes it anew may give its fields other types.
+      this.#opened.delete(name)
+      return undefined
     }
     const stored = readCollection(info)
     if (stored !== undefined || foreignToo) return stored

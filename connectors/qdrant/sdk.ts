@@ -12,10 +12,13 @@ const connections = 16
 
 /** Loads the client when it is first needed. Throws `Fatal` (`qdrant_missing`) with what to install. */
 export async function connect({ url, apiKey }: QdrantSettings): Promise<QdrantClient> {
-  const { origin, pathname } = new URL(url)
+  const { origin, pathname, protocol } = new URL(url)
+  // A URL does not keep a port that is its protocol's own, and the client would take 6333 in its place.
+  const named = /^[^/]*\/\/[^/?#]*:\d+(?:[/?#]|$)/.test(url)
   const { QdrantClient } = await load()
   return new QdrantClient({
     url: origin,
+    ...(named ? { port: protocol === 'https:' ? 443 : 80 } : {}),
     ...(pathname === '/' ? {} : { prefix: pathname.replace(/\/$/, '') }),
     // As a header of ours: the client would print a warning about one that goes over http.
     ...(apiKey === undefined ? {} : { headers: { 'api-key': apiKey } }),

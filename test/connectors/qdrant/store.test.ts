@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openQdrant } from '../../../connectors/qdrant/index.ts'
 import { pointId } from '../../../connectors/qdrant/payload.ts'
+import { connect } from '../../../connectors/qdrant/sdk.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import { pointOf, vectorOf } from '../../contracts/vector-store-model.ts'
 import { findQdrantServer } from '../../services/qdrant.ts'
@@ -32,6 +33,46 @@ async function answering(
   const address = fake.address()
   return { url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`, server: fake }
 }
+
+/** A way to the server that refuses requests with a word in them, and knows a collection under another name. */
+async function proxyOf(target: string) {
+  const poison: string[] = []
+  const names = new Map<string, string>()
+  const proxy = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray())
+    if (poison.some((word) => body.includes(word))) {
+      response.writeHead(400, { 'content-type': 'application/json' }).end('{"status":{"error":"Wrong input: poison"}}')
+      return
+    }
+    const path = (request.url ?? '').replace(/(?<=collections\/)[^/?]+/, (name) => names.get(name) ?? name)
+    const answer = await fetch(`${target}${path}`, {
+      method: request.method ?? 'GET',
+      headers: { 'content-type': 'application/json', 'api-key': apiKey },
+      ...(body.length > 0 ? { body } : {}),
+    })
+    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
+  })
+  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done))
+  const address = proxy.address()
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
+    refuse: (word: string) => poison.push(word),
+    rename: (name: string, to: string) => names.set(name, to),
+    close: () => {
+      proxy.closeAllConnections()
+      proxy.close()
+    },
+  }
+}
+
+test.each([
+  ['https://qdrant.example', 'https://qdrant.example:6333'],
+  ['https://qdrant.example:443', 'https://qdrant.example:443'],
+  ['http://[::1]:80/behind/', 'http://[::1]:80/behind'],
+  ['http://qdrant.example:6444', 'http://qdrant.example:6444'],
+])('%s is asked at %s', async (given, asked) => {
+  expect(JSON.stringify(await connect({ url: given }))).toContain(`"${asked}"`)
+})
 
 test('ids become UUIDs of version 5, the same in every process', () => {
   expect(pointId('orders/0/1')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -107,6 +148,38 @@ describe.skipIf(server === undefined)('the Qdrant store', () => {
     await expect(store.open(specOf({ name }))).rejects.toMatchObject({ code: 'not_a_collection' })
     expect(await store.find(name)).toBeUndefined()
     expect((await store.collections()).map(({ spec }) => spec.name)).not.toContain(name)
+  })
+
+  test('a point that Qdrant refuses is answered, and those beside it are stored', async () => {
+    const proxy = await proxyOf(url)
+    const collection = await (await openQdrant({ url: proxy.url, apiKey })).open(specOf())
+    const points = Array.from({ length: 9 }, (_, n) =>
+      pointOf(`p${n}`, [1, n, 0], { text: n === 4 ? 'poison' : 'good' }),
+    )
+    proxy.refuse('poison')
+    expect(await collection.upsert(points)).toMatchObject([{ index: 4, code: 'refused' }])
+    expect(await collection.count()).toBe(8)
+    proxy.close()
+  })
+
+  test('a collection that was dropped meanwhile ends its pipeline, and can be made anew, also otherwise', async () => {
+    const proxy = await proxyOf(url)
+    const store = await openQdrant({ url: proxy.url, apiKey })
+    const spec = specOf()
+    const collection = await store.open(spec)
+    await collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
+    proxy.rename(spec.name, `${spec.name}-anew`)
+    const write = collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
+    await expect(write).rejects.toThrow(Fatal)
+    await expect(write).rejects.toMatchObject({ code: 'collection_gone' })
+    const again = await store.open(spec)
+    expect(await again.upsert([pointOf('b', [1, 0, 0], { n: 'text' })])).toEqual([])
+    proxy.rename(spec.name, `${spec.name}-other`)
+    const other = await (await openQdrant({ url: proxy.url, apiKey })).open({ ...spec, dimension: 2 })
+    await expect(store.open(spec)).rejects.toMatchObject({ code: 'fingerprint_mismatch' })
+    expect(await (await store.open({ ...spec, dimension: 2 })).upsert([pointOf('c', [1, 0], {})])).toEqual([])
+    expect(await other.count()).toBe(1)
+    proxy.close()
   })
 
   test('a server that goes down and comes back is found again', async () => {
