@@ -36,7 +36,7 @@ export class Wakes {
       return
     }
     this.#topics.set(name, { waiting: new Set(), users: 1 })
-    this.#timer ??= setInterval(() => this.wakeAll(), lookEveryMs).unref()
+    this.#timer ??= setInterval(() => this.#look(), lookEveryMs).unref()
     void this.#subscribe(name)
   }
 
@@ -76,6 +76,21 @@ export class Wakes {
     clearInterval(this.#timer)
     this.wakeAll()
     this.#topics.clear()
+  }
+
+  #look(): void {
+    this.wakeAll()
+    void this.#ping()
+  }
+
+  /** A connection on which nothing is asked would not notice that nothing can come any more. */
+  async #ping(): Promise<void> {
+    try {
+      const listener = await this.#connection.listener()
+      if (listener.status === 'ready') await listener.ping()
+    } catch {
+      // The client connects anew by itself.
+    }
   }
 
   #wake(name: string): void {

@@ -113,6 +113,10 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
     await other.live.append('c', lane, [event('b')], [1])
     await expect.poll(() => followed.ids, { timeout: 20_000 }).toEqual(['a', 'b'])
     await eventually(() => redis.live.append('c', lane, [event('c')], [2]), 10_000)
+    const client = new Redis(server.url)
+    onTestFinished(() => client.disconnect())
+    const listeners = async () => String(await client.call('client', ['list'])).match(/name=millrace-listener/g)?.length
+    await expect.poll(listeners, { timeout: 15_000 }).toBe(2)
     stop.abort()
     await followed.ended
   })
