@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Fenced, Retryable } from '../../src/core/errors.ts'
-import type { Json } from '../../src/core/event.ts'
+import type { Json, NewRecord } from '../../src/core/event.ts'
 import type { AppendOptions } from '../../src/core/event-log.ts'
 import type { StateChange } from '../../src/core/state.ts'
 import { explain, isProducerFenced } from './errors.ts'
@@ -23,9 +23,17 @@ export interface ExactAppend {
   readonly topic: string
   /** The records by partition, once it is known how many of the first ones are left out. */
   readonly shares: (leftOut: number) => readonly Share[]
-  readonly count: number
+  /** All records. The same array again is the same append again. */
+  readonly records: readonly NewRecord[]
   readonly once: AppendOptions['once']
   readonly state: AppendOptions['state']
+}
+
+/** A write whose commit was asked for and not answered. */
+interface Unsettled {
+  readonly append: ExactAppend
+  readonly transaction: string
+  readonly offsets: number[][]
 }
 
 /**
@@ -46,6 +54,9 @@ export class ExactProducer {
   #last = new Map<string, Last>()
   #values = new Map<string, Json>()
   #loaded = false
+  #unsettled: Unsettled | undefined
+  /** The last one that has turned out to be stored: whoever repeats it has it. */
+  #settled: Unsettled | undefined
   used = Date.now()
 
   /** `scope`: the producer is the scope's owner, and reads its state. */
@@ -88,25 +99,24 @@ export class ExactProducer {
   }
 
   async #append(append: ExactAppend): Promise<number[][] | undefined> {
-    let tried: { readonly transaction: string; readonly offsets: number[][] | undefined } | undefined
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#begin()
       } catch (error) {
         throw this.#explained(error, append)
       }
-      if (tried?.offsets && this.#last.get(keyOf(append))?.transaction === tried.transaction) {
-        this.#applied(append)
-        return tried.offsets
-      }
+      const settled = this.#settled
+      this.#settled = undefined
+      if (settled?.append.records === append.records) return settled.offsets
       const left = this.#leftOut(append)
       if (left === 'all') return undefined
       const transaction = randomUUID()
       try {
         return await this.#write(append, left, transaction)
       } catch (error) {
+        const offsets = error instanceof WriteFailed ? error.offsets : undefined
+        if (offsets) this.#unsettled = { append, transaction, offsets }
         this.#failed(error, append, attempt)
-        tried = { transaction, offsets: error instanceof WriteFailed ? error.offsets : undefined }
       }
     }
   }
@@ -123,7 +133,17 @@ export class ExactProducer {
     }
     const stored = await this.#parts.sequences.read(this.#name)
     this.#last = new Map([...stored].map(([topic, value]): [string, Last] => [topic, JSON.parse(value.toString())]))
+    this.#settle()
     this.#state = 'ready'
+  }
+
+  /** It is stored if it is the last that was written, and never will be otherwise. */
+  #settle(): void {
+    const tried = this.#unsettled
+    this.#unsettled = undefined
+    if (!tried || this.#last.get(keyOf(tried.append))?.transaction !== tried.transaction) return
+    this.#settled = tried
+    this.#applied(tried.append)
   }
 
   async #write(append: ExactAppend, left: number, transaction: string): Promise<number[][]> {
@@ -175,13 +195,13 @@ export class ExactProducer {
     if (attempt >= mostAttempts) throw this.#explained(cause, append)
   }
 
-  #leftOut({ topic, count, once }: ExactAppend): number | 'all' {
+  #leftOut({ topic, records, once }: ExactAppend): number | 'all' {
     const upmost = highest(once)
     if (once === undefined || upmost === undefined) return 0
     const last = this.#last.get(topic)?.sequence ?? Number.NEGATIVE_INFINITY
     if (upmost <= last) return 'all'
     if (typeof once.sequence === 'number') return 0
-    return Math.min(count, once.sequence.filter((each) => each <= last).length)
+    return Math.min(records.length, once.sequence.filter((each) => each <= last).length)
   }
 
   #explained(error: unknown, { topic }: ExactAppend): unknown {

@@ -166,7 +166,7 @@ class KafkaLog implements EventLog {
       left = leftOut
       return split(topic, records.slice(leftOut), places.slice(leftOut))
     }
-    const offsets = await this.#exact.append({ topic, shares, count: records.length, once, state })
+    const offsets = await this.#exact.append({ topic, shares, records, once, state })
     if (offsets === undefined) return []
     return positionsOf(topic, places.slice(left), shares(left), offsets)
   }

@@ -97,7 +97,10 @@ export interface AppendOptions {
    * state is not changed either, and the answer is an empty array.
    */
   readonly once?: { readonly producer: string; readonly sequence: number | readonly number[] } | undefined
-  /** State that becomes durable together with the records, in the given scope. */
+  /**
+   * State that becomes durable together with the records, in the given scope. After an error that is `Retryable`, the same
+   * call with the very same array of records is the same append: it is stored once.
+   */
   readonly state?: { readonly scope: string; readonly changes: readonly StateChange[] } | undefined
 }
 
