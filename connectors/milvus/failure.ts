@@ -12,14 +12,26 @@ export interface Status {
 const codes = {
   collectionNotFound: 100,
   collectionNotLoaded: 101,
+  /** Requests or bytes of a second, and what the server has room for. */
+  rateLimit: 8,
+  noRoom: [3, 7, 9, 12],
   databaseNotFound: 800,
   privileges: [1400, 1401, 1402],
   parameters: [1100, 1101, 1102, 1103, 1104, 1105],
 } as const
 /** What Milvus Lite and servers before 2.3 say in its place. */
 const illegalArgument = 6
+/** Milliseconds to wait at least. */
+const rateLimitDelayMs = 1_000
+const noRoomDelayMs = 5_000
 /** Status codes of gRPC. */
-const grpc = { invalidArgument: 3, permissionDenied: 7, outOfRange: 11, unauthenticated: 16 } as const
+const grpc = {
+  resourceExhausted: 8,
+  invalidArgument: 3,
+  permissionDenied: 7,
+  outOfRange: 11,
+  unauthenticated: 16,
+} as const
 
 /** The collection is not in memory: someone released it, or the server was started again. */
 export class NotLoaded extends Retryable {}
@@ -55,6 +67,8 @@ export function milvusFailure(where: string, doing: string, error: unknown): Mil
     case grpc.invalidArgument:
     case grpc.outOfRange:
       return new Refused({ code: 'vector_store_refused', message: `Milvus at ${where} refused ${doing}: ${text}` })
+    case grpc.resourceExhausted:
+      return busy(where, doing, text, rateLimitDelayMs)
     default:
       return new Retryable({
         code: 'vectors_unavailable',
@@ -68,6 +82,8 @@ function answeredFailure(where: string, doing: string, status: Status): Millrace
   const { code = 0, reason } = status
   const text = firstLine(reason)
   if (codes.privileges.some((each) => each === code)) return unauthorized(where, doing, text)
+  if (code === codes.rateLimit || status.error_code === 'RateLimit') return busy(where, doing, text, rateLimitDelayMs)
+  if (codes.noRoom.some((each) => each === code)) return busy(where, doing, text, noRoomDelayMs)
   if (isMissingCollection(status)) {
     return new Fatal({
       code: 'collection_gone',
@@ -89,6 +105,14 @@ function answeredFailure(where: string, doing: string, status: Status): Millrace
     return new Refused({ code: 'vector_store_refused', message: `Milvus at ${where} refused ${doing}: ${text}` })
   }
   return new Retryable({ code: 'vectors_unavailable', message: `Milvus at ${where} failed ${doing}: ${text}` })
+}
+
+function busy(where: string, doing: string, text: string, delayMs: number): Retryable {
+  return new Retryable({
+    code: 'vectors_unavailable',
+    message: `Milvus at ${where} takes no more for now (${doing}): ${text}`,
+    delayMs,
+  })
 }
 
 function unauthorized(where: string, doing: string, text: string): Fatal {

@@ -1,6 +1,11 @@
 import { errorCode, Fatal } from '../../src/core/errors.ts'
 import { guarded } from '../../src/core/guarded-store.ts'
-import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
+import {
+  assertCollectionName,
+  assertSameVectors,
+  isCollectionName,
+  isSameVectors,
+} from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { loadCollection, MilvusCollection } from './collection.ts'
 import { Connection, type MilvusSettings } from './connection.ts'
@@ -40,7 +45,7 @@ class MilvusStore implements VectorStore {
 
   async open(spec: CollectionSpec): Promise<Collection> {
     assertCollectionName(spec.name)
-    const collection = (await this.#known(spec.name)) ?? (await this.#make(spec))
+    const collection = (await this.#current(spec.name)) ?? (await this.#make(spec))
     const { where } = this.#connection
     const remedy = `drop the collection "${milvusName(spec.name)}" in Milvus at ${where} and replay the pipeline`
     assertSameVectors(collection.spec, spec, remedy)
@@ -64,6 +69,16 @@ class MilvusStore implements VectorStore {
 
   async close(): Promise<void> {
     await this.#connection.close()
+  }
+
+  /** The collection as it is by now: it may have been dropped, and even made anew, since it was opened here. */
+  async #current(name: string): Promise<MilvusCollection | undefined> {
+    const opened = await this.#opened.get(name)
+    if (opened !== undefined) {
+      const description = await this.#describe(name)
+      if (description === undefined || !isSameVectors(opened.spec, description)) this.#opened.delete(name)
+    }
+    return this.#known(name)
   }
 
   /** One object per collection, however many ask for it at once; undefined while the server has none. */

@@ -28,4 +28,15 @@ describe('a failure of Milvus', () => {
     expect(failure.message).toMatch(/milvus:19530.*tickets/)
     expect(failure.message).not.toContain('\n')
   })
+
+  test.each([
+    ['a rate limit', answer(8, 'RateLimit'), 1_000],
+    ['a rate limit of a proxy', grpcError(8), 1_000],
+    ['no memory left', answer(3, 'MemoryQuotaExhausted'), 5_000],
+    ['a quota', answer(9, 'ForceDeny'), 5_000],
+  ])('%s is waited for', (_, error, delayMs) => {
+    const failure = milvusFailure('milvus:19530', 'writing', error)
+    expect(failure).toBeInstanceOf(Retryable)
+    expect(failure).toMatchObject({ delayMs })
+  })
 })

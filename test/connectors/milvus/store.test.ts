@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openMilvus } from '../../../connectors/milvus/index.ts'
-import { InvalidInput, Retryable } from '../../../src/core/errors.ts'
+import { Fatal, InvalidInput, Retryable } from '../../../src/core/errors.ts'
 import type { CollectionSpec, VectorPoint, VectorStore } from '../../../src/core/vector-store.ts'
 import type { VectorStoreStorage } from '../../contracts/vector-store.ts'
 import { modelSearch, pointOf, vectorOf } from '../../contracts/vector-store-model.ts'
@@ -119,6 +119,21 @@ describe.skipIf(address === undefined)('a Milvus server', () => {
       const equal = await collection.search({ vector, k: 20, filter: { text } })
       expect(equal.map(({ id, fields }) => [id, fields.text])).toEqual([[`t${index}`, text]])
     }
+  })
+
+  test('a collection that was dropped meanwhile ends its pipeline, and can be made anew, also otherwise', async () => {
+    const wanted = specOf()
+    const collection = await store.open(wanted)
+    await collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
+    await storage.remove()
+    const write = collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
+    await expect(write).rejects.toThrow(Fatal)
+    await expect(write).rejects.toMatchObject({ code: 'collection_gone' })
+    const other = await (await storage.open()).open({ ...wanted, dimension: 2 })
+    await expect(store.open(wanted)).rejects.toMatchObject({ code: 'fingerprint_mismatch' })
+    const again = await store.open({ ...wanted, dimension: 2 })
+    expect(await again.upsert([pointOf('b', [1, 0], { n: 'text' })])).toEqual([])
+    expect(await other.count()).toBe(1)
   })
 
   test('what Milvus could not hold is refused by index', async () => {
