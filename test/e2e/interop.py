@@ -1,8 +1,10 @@
 """Parcels by Confluent's Python client, which is librdkafka with its own serializers: no code of Millrace takes part.
 
 Reads one JSON object from standard input and answers one on standard output; the arguments are brokers and registry.
-  {"do": "produce", "type": "AVRO" | "PROTOBUF", "topic", "partitions", "records": [{"key", "value", "headers", "timestamp", "codec"}]} -> {}
-  {"do": "consume", "type": "AVRO" | "PROTOBUF", "topic"} -> {"records": [{"key", "value", "headers", "timestamp", "partition"}]}
+  {"do": "produce", "type": "AVRO" | "PROTOBUF", "topic", "partitions",
+   "records": [{"key", "value", "headers", "timestamp", "codec"}]} -> {}
+  {"do": "consume", "type": "AVRO" | "PROTOBUF", "topic"} ->
+   {"records": [{"key", "value", "headers", "timestamp", "partition"}]}
 "produce" makes the topic; records of one codec share their batches. "consume" reads what is there now.
 """
 
@@ -132,10 +134,14 @@ def instant(text):
     return datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
 
 
+def avro_of(value):
+    return {**value, 'id': int(value['id']), 'placed': instant(value['placed'])}
+
+
 def serializer(kind):
     if kind == 'AVRO':
         write = AvroSerializer(registry, Schema(json.dumps(parcel_avro), 'AVRO'))
-        return lambda value, context: write({**value, 'id': int(value['id']), 'placed': instant(value['placed'])}, context)
+        return lambda value, context: write(avro_of(value), context)
     parcel = message_class('interop.parcel.Parcel')
     write = ProtobufSerializer(parcel, registry, {'use.deprecated.format': False})
     return lambda value, context: write(json_format.ParseDict(value, parcel()), context)
