@@ -70,8 +70,13 @@ class PgStore implements VectorStore {
   }
 
   async collections(): Promise<readonly { readonly spec: CollectionSpec; readonly count: number }[]> {
-    const all = (await this.#meta.all()).map((stored) => this.#collection(stored))
-    return Promise.all(all.map(async (collection) => ({ spec: collection.spec, count: await collection.count() })))
+    const listed: { spec: CollectionSpec; count: number }[] = []
+    // One after the other: a count may take long, and others need connections too.
+    for (const stored of await this.#meta.all()) {
+      const collection = this.#collection(stored)
+      listed.push({ spec: collection.spec, count: await collection.count() })
+    }
+    return listed
   }
 
   async close(): Promise<void> {

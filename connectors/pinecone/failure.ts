@@ -5,6 +5,8 @@ import { Refused } from '../../src/core/vector-writes.ts'
 export class Missing extends Fatal {}
 
 const longestDelayMs = 300_000
+/** What the SDK reads itself: refusals, and what is not there or there already. Nothing else says that a request is wrong. */
+const read = [400, 404, 409, 413, 422]
 
 /** What an answer of Pinecone means when its status alone says it; undefined for one that the SDK may read. */
 export function responseFailure(response: Response): MillraceError | undefined {
@@ -23,7 +25,7 @@ export function responseFailure(response: Response): MillraceError | undefined {
       delayMs: retryAfter(response.headers.get('retry-after')),
     })
   }
-  if (status >= 500) {
+  if (status >= 400 && !read.includes(status)) {
     return new Retryable({
       code: 'vectors_unavailable',
       message: `Pinecone failed (HTTP ${status}).`,

@@ -146,6 +146,10 @@ test('a rate limit says how long to wait', async () => {
   const write = collection.upsert(points(1))
   await expect(write).rejects.toThrow(Retryable)
   await expect(write).rejects.toMatchObject({ code: 'vectors_unavailable', delayMs: 7_000 })
+  for (const status of [402, 408, 425, 500]) {
+    server.failNext(status, 1)
+    await expect(collection.upsert(points(1))).rejects.toThrow(Retryable)
+  }
   server.failNext(503, 1)
   const search = collection.search({ vector: vectorOf(1, 0, 0), k: 1 })
   await expect(search).rejects.toMatchObject({ code: 'vectors_unavailable', delayMs: undefined })
