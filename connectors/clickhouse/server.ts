@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { Agent } from 'node:https'
-import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
+import { type ClickHouseClientConfigOptions, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { errorMessage, Fatal } from '../../src/core/errors.ts'
 import { type Engine, limitSettings, parsedResult, type QueryLimits, readSettings } from './engine.ts'
 import { Slots } from './slots.ts'
@@ -54,7 +54,6 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
     max_open_connections: mostAtOnce,
     // A socket that the server has closed while this process was busy is not taken for an open one.
     keep_alive: { enabled: true, eagerly_destroy_stale_sockets: true },
-    ...(protocol === 'https:' ? { http_agent: new Agent({ ...secure, keepAlive: true, maxSockets: mostAtOnce }) } : {}),
     ...(byCertificate
       ? {
           set_basic_auth_header: false,
@@ -62,17 +61,16 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
         }
       : {}),
   }
+  // Each client has connections of its own, so that slow queries leave some to the inserts.
+  const connect = (more: ClickHouseClientConfigOptions) => {
+    const agent = protocol === 'https:' ? new Agent({ ...secure, keepAlive: true, maxSockets: mostAtOnce }) : undefined
+    return createClient({ ...access, ...more, ...(agent === undefined ? {} : { http_agent: agent }) })
+  }
   const compression = { request: isLoopback(hostname) ? (false as const) : ({ codec: 'gzip', level: 1 } as const) }
   // An error comes in place of the answer, not in the midst of it.
   const whole = { wait_end_of_query: 1 } as const
-  const writer = createClient({
-    ...access,
-    request_timeout: insertTimeoutMs,
-    compression,
-    clickhouse_settings: whole,
-  })
-  const administrator = createClient({
-    ...access,
+  const writer = connect({ request_timeout: insertTimeoutMs, compression, clickhouse_settings: whole })
+  const administrator = connect({
     request_timeout: 2 * clusterSeconds * 1000,
     clickhouse_settings:
       cluster === undefined
@@ -84,7 +82,7 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
           },
   })
   // The server itself ends a query at its limit, and says so; the client waits a little longer.
-  const reader = createClient({ ...access, request_timeout: limits.timeMs + 5_000, use_multipart_params_auto: true })
+  const reader = connect({ request_timeout: limits.timeMs + 5_000, use_multipart_params_auto: true })
   const settings = {
     ...readSettings,
     ...limitSettings(limits),

@@ -279,6 +279,20 @@ describe('TLS', () => {
     await analytics.close()
   })
 
+  test('queries that hang hold up no insert', async () => {
+    const analytics = await openAnalytics({ ...own(), password: 'secret' })
+    const table = await newTable(analytics)
+    server.fail('hang', 8, /^SELECT/)
+    const queries = Array.from({ length: 8 }, () => analytics.query(`SELECT n FROM ${table}`).catch(() => 'query'))
+    await expect.poll(() => server.statements.filter((sql) => sql.startsWith(`SELECT n FROM ${table}`)).length).toBe(8)
+    expect(await Promise.race([analytics.insert(table, [good(1)], 'one').then(() => 'insert'), ...queries])).toBe(
+      'insert',
+    )
+    await Promise.all(queries)
+    server.heal()
+    await analytics.close()
+  }, 20_000)
+
   test('an authority that is not trusted, or no certificate of ours, is told at once', async () => {
     const untrusting = await openAnalytics({ ...own(), ca: undefined })
     const problem = await untrusting.query('SELECT 1').catch((error) => error)
