@@ -129,7 +129,9 @@ export class RegistryApi {
     const parameters = { subject, version: 'latest', verbose: true, body: bodyOf(schema), timeout }
     const answer = await this.#find(compatibility, (client) => client.Subject.compatible(parameters)).catch(rejection)
     if (answer === undefined || answer.is_compatible) return answer && []
-    const reasons = [...(answer.messages ?? []), ...(answer.reason ? [answer.reason] : [])]
+    // Apicurio says everything twice.
+    const reason = answer.reason?.replace(/^Incompatible artifact: .* Causes: /s, '')
+    const reasons = [...(answer.messages ?? []), ...(reason ? [reason] : [])]
     return reasons.length === 0 ? ['the registry does not say why'] : reasons
   }
 
@@ -174,7 +176,7 @@ export class RegistryApi {
         } catch (error) {
           const failure = failureOf(error)
           if (failure !== undefined && !passing(failure.status)) throw failure
-          if (attempt === tries || error instanceof Retryable) throw this.#unavailable(error)
+          if (attempt === tries || error instanceof Retryable) throw this.#unavailable(failure ?? error)
           await pause(firstPause * 2 ** attempt * (0.5 + Math.random()))
         }
       }
@@ -250,7 +252,8 @@ const responseError = z.object({ message: z.string(), status: z.int() })
 function failureOf(error: unknown): RegistryError | undefined {
   const { data } = responseError.safeParse(error)
   if (data === undefined) return undefined
-  return new RegistryError(data.status, data.message.replace(/^\S* - /, ''), error)
+  // The client's name and, where there was no answer at all, a status that nobody sent.
+  return new RegistryError(data.status, data.message.replace(/^\S* - (?:Error, status \d+: )?/, ''), error)
 }
 
 /** Whether the same request may succeed later. The client reports a failed connection as 400. */
