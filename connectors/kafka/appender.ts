@@ -2,6 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { Retryable } from '../../src/core/errors.ts'
 import type { NewRecord } from '../../src/core/event.ts'
 import { murmur2 } from '../../src/core/partitioner.ts'
+import { Backlog, inTime } from './backlog.ts'
 import { encodeRecords, recordBytes } from './batch-writer.ts'
 import type { Cluster } from './cluster.ts'
 import {
@@ -20,8 +21,6 @@ import type { TopicMetadata } from './topic-metadata.ts'
 /** Largest batch before compression: what a broker takes unless a topic says otherwise is 1 MiB. */
 export const batchBytes = 900_000
 const requestBytes = 16 * 1024 * 1024
-/** What may wait before further appends are refused. */
-const bytesWaiting = 256 * 1024 * 1024
 /** Requests that may be under way side by side; a partition always takes the same way, so one that is held up holds up few others. */
 const ways = 16
 const unusedTimeoutMs = 60_000
@@ -38,6 +37,7 @@ interface Job {
   readonly partition: number
   readonly records: readonly NewRecord[]
   readonly bytes: number
+  readonly since: number
   readonly resolve: (offset: number) => void
   readonly reject: (error: unknown) => void
 }
@@ -48,7 +48,7 @@ interface Job {
  */
 export class Appender {
   readonly #pumps: readonly Pump[]
-  #waiting = 0
+  readonly #backlog = new Backlog()
 
   constructor(options: AppenderOptions) {
     this.#pumps = Array.from({ length: ways }, () => new Pump(options))
@@ -57,20 +57,14 @@ export class Appender {
   /** The offset of the first record. Throws `Retryable` when it cannot be said whether the records are stored. */
   async append(topic: string, partition: number, records: readonly NewRecord[]): Promise<number> {
     const bytes = bytesOf(records)
-    if (this.#waiting > 0 && this.#waiting + bytes > bytesWaiting)
-      throw new Retryable({
-        code: 'log_unavailable',
-        message: `Kafka is ${bytesWaiting >> 20} MiB behind in taking appends: try again shortly`,
-        delayMs: 100,
-      })
+    this.#backlog.add(bytes)
     const way = (murmur2(Buffer.from(`${topic}/${partition}`)) & 0x7fffffff) % ways
-    this.#waiting += bytes
     try {
       return await new Promise<number>((resolve, reject) => {
-        this.#pumps[way]?.submit({ topic, partition, records, bytes, resolve, reject })
+        this.#pumps[way]?.submit({ topic, partition, records, bytes, since: Date.now(), resolve, reject })
       })
     } finally {
-      this.#waiting -= bytes
+      this.#backlog.remove(bytes)
     }
   }
 
@@ -105,7 +99,10 @@ class Pump {
     const { linger } = this.#options.settings
     // What is submitted in the same turn of the event loop goes along.
     await (linger > 0 ? sleep(linger) : nextTurn())
-    while (this.#waiting.length > 0) await this.#deliver(this.#take())
+    while (this.#waiting.length > 0) {
+      this.#waiting = inTime(this.#waiting)
+      await this.#deliver(this.#take())
+    }
     this.#running = undefined
   }
 
@@ -135,6 +132,7 @@ class Pump {
 
   /** Every job has its answer afterwards. */
   async #deliver(groups: readonly (readonly Job[])[], again = false): Promise<void> {
+    if (groups.length === 0) return
     let sent: readonly Sent[]
     try {
       await this.#begin()

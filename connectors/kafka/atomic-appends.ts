@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Retryable } from '../../src/core/errors.ts'
 import { bytesOf } from './appender.ts'
-import { explain, isBatchRefused, isProducerFenced } from './errors.ts'
+import { Backlog, inTime } from './backlog.ts'
+import { BrokerError, explain, isBatchRefused, isProducerFenced } from './errors.ts'
 import { type Share, Transactor, WriteFailed } from './transactor.ts'
 import type { WriterParts } from './writer-parts.ts'
 
 const transactionBytes = 16 * 1024 * 1024
-/** What may wait before further appends are refused. */
-const bytesWaiting = 256 * 1024 * 1024
 
 interface Job {
   readonly shares: readonly Share[]
   readonly bytes: number
+  readonly since: number
   readonly resolve: (offsets: number[][]) => void
   readonly reject: (error: unknown) => void
 }
@@ -28,7 +28,7 @@ export class AtomicAppends {
   #transactor: Transactor | undefined
   #ready = false
   #waiting: Job[] = []
-  #waitingBytes = 0
+  readonly #backlog = new Backlog()
   #running: Promise<void> | undefined
 
   constructor(parts: () => Promise<WriterParts>) {
@@ -36,21 +36,17 @@ export class AtomicAppends {
   }
 
   /** The offsets of each share's records. */
-  append(shares: readonly Share[]): Promise<number[][]> {
+  async append(shares: readonly Share[]): Promise<number[][]> {
     const bytes = shares.reduce((sum, { records }) => sum + bytesOf(records), 0)
-    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > bytesWaiting)
-      return Promise.reject(
-        new Retryable({
-          code: 'log_unavailable',
-          message: `Kafka is ${bytesWaiting >> 20} MiB behind in taking appends: try again shortly`,
-          delayMs: 100,
-        }),
-      )
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ shares, bytes, resolve, reject })
-      this.#waitingBytes += bytes
-      this.#running ??= this.#drain()
-    })
+    this.#backlog.add(bytes)
+    try {
+      return await new Promise<number[][]>((resolve, reject) => {
+        this.#waiting.push({ shares, bytes, since: Date.now(), resolve, reject })
+        this.#running ??= this.#drain()
+      })
+    } finally {
+      this.#backlog.remove(bytes)
+    }
   }
 
   /** Waits for what was submitted. */
@@ -63,7 +59,9 @@ export class AtomicAppends {
     while (this.#waiting.length > 0) {
       const parts = await this.#parts().catch(() => undefined)
       if (parts && parts.settings.linger > 0) await sleep(parts.settings.linger)
-      await this.#deliver(this.#take())
+      this.#waiting = inTime(this.#waiting)
+      const jobs = this.#take()
+      if (jobs.length > 0) await this.#deliver(jobs)
     }
     this.#running = undefined
   }
@@ -76,7 +74,6 @@ export class AtomicAppends {
       bytes += job.bytes
       count++
     }
-    this.#waitingBytes -= bytes
     return this.#waiting.splice(0, count)
   }
 
@@ -99,7 +96,10 @@ export class AtomicAppends {
         for (const job of jobs) await this.#deliver([job])
         return
       }
-      for (const job of jobs) job.reject(refusal(job, cause, failed && error.offsets !== undefined))
+      const refused = failed && error.aborted ? refusedFor(cause, jobs) : jobs
+      for (const job of refused) job.reject(refusal(job, cause, failed && error.offsets !== undefined))
+      const others = jobs.filter((job) => !refused.includes(job))
+      if (others.length > 0) await this.#deliver(others)
     }
   }
 
@@ -110,6 +110,13 @@ export class AtomicAppends {
     this.#ready = true
     return this.#transactor
   }
+}
+
+/** A topic that was deleted, or may not be written to, concerns nobody but those who write to it. */
+function refusedFor(cause: unknown, jobs: readonly Job[]): readonly Job[] {
+  const topic = cause instanceof BrokerError ? cause.topic : undefined
+  if (topic === undefined || explain(cause, '') instanceof Retryable) return jobs
+  return jobs.filter(({ shares }) => shares.some((share) => share.topic === topic))
 }
 
 function refusal({ shares }: Job, cause: unknown, ambiguous: boolean): unknown {

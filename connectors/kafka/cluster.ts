@@ -5,7 +5,6 @@ import type { Logger } from 'kafkajs/src/loggers/index.js'
 import type { ConnectionPool } from 'kafkajs/src/network/connectionPool.js'
 import { errorCode, Fatal } from '../../src/core/errors.ts'
 import { saslOptions, tlsOptions } from './authentication.ts'
-import { registerCodecs } from './codecs.ts'
 import { explain } from './errors.ts'
 import { quietQueues } from './quiet-queues.ts'
 import type { KafkaSettings, Warn } from './settings.ts'
@@ -30,15 +29,14 @@ export async function openCluster(
 ): Promise<Cluster> {
   const modules = await loadModules()
   quietQueues(modules.RequestQueue.prototype)
-  registerCodecs(modules.compression.Codecs)
   const ssl = await tlsOptions(settings)
   const cluster = new modules.Cluster({
-    brokers: settings.brokers.map(withPort),
+    brokers: settings.brokers,
     clientId: settings.clientId,
     ssl,
     sasl: saslOptions(settings),
     logger: routed(purpose, warn),
-    socketFactory: modules.createSocketFactory(),
+    socketFactory: patientSockets(modules.createSocketFactory()),
     connectionTimeout: 10_000,
     authenticationTimeout: 10_000,
     reauthenticationThreshold: 10_000,
@@ -50,7 +48,8 @@ export async function openCluster(
     retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1000 },
   })
   tolerateBrokenTopics(cluster, modules.metadataRequest)
-  shareConnecting(cluster)
+  tellWhyNoCoordinator(cluster)
+  tuneConnecting(cluster, settings.brokers.map(addressOf))
   try {
     await cluster.connect()
     // Without a topic to ask for, a cluster answers with all of its topics.
@@ -68,18 +67,16 @@ const anyTopic = 'millrace.state'
 
 async function loadModules() {
   try {
-    const [cluster, sockets, queue, compression, metadata] = await Promise.all([
+    const [cluster, sockets, queue, metadata] = await Promise.all([
       import('kafkajs/src/cluster/index.js'),
       import('kafkajs/src/network/socketFactory.js'),
       import('kafkajs/src/network/requestQueue/index.js'),
-      import('kafkajs/src/protocol/message/compression/index.js'),
       import('kafkajs/src/protocol/requests/metadata/index.js'),
     ])
     return {
       Cluster: cluster.default,
       createSocketFactory: sockets.default,
       RequestQueue: queue.default,
-      compression: compression.default,
       metadataRequest: metadata.default,
     }
   } catch (cause) {
@@ -93,8 +90,22 @@ async function loadModules() {
   }
 }
 
-function withPort(broker: string): string {
-  return /:\d+$/.test(broker) ? broker : `${broker}:9092`
+type SocketFactory = ReturnType<Awaited<ReturnType<typeof loadModules>>['createSocketFactory']>
+
+/** With every try to close a connection that is not open yet, kafkajs adds another listener to its socket. */
+function patientSockets(create: SocketFactory): SocketFactory {
+  return (options) => create(options).setMaxListeners(0)
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** `host`, `host:port`, or an IPv6 address in brackets with or without a port. */
+function addressOf(broker: string): Address {
+  const [, bracketed, plain = broker, port = '9092'] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(broker) ?? []
+  return { host: bracketed ?? plain, port: Number(port) }
 }
 
 /**
@@ -151,11 +162,23 @@ function isMetadata(decoded: object): decoded is Metadata {
   return 'brokers' in decoded && 'topicMetadata' in decoded && Array.isArray(decoded.topicMetadata)
 }
 
-/** Two requests that find a connection closed would each open it, and one of the two would leak. */
-function shareConnecting({ connectionPoolBuilder }: Cluster): void {
+/** kafkajs asks one broker after the other and swallows what they say, also that the user may not know. */
+function tellWhyNoCoordinator(cluster: Cluster): void {
+  cluster.findGroupCoordinatorMetadata = async (options) =>
+    (await cluster.brokerPool.findConnectedBroker()).findGroupCoordinator(options)
+}
+
+/**
+ * Two requests that find a connection closed would each open it, and one of the two would leak. And kafkajs would cut the
+ * address of a first broker at its first colon.
+ */
+function tuneConnecting({ connectionPoolBuilder }: Cluster, seeds: readonly Address[]): void {
   const build = connectionPoolBuilder.build
+  let turn = 0
   connectionPoolBuilder.build = async (destination) => {
-    const pool: ConnectionPool = await build(destination)
+    const seed = seeds[turn % seeds.length]
+    if (destination === undefined) turn++
+    const pool: ConnectionPool = await build(destination ?? (seed && { ...seed, rack: null }))
     const open = pool.getConnection.bind(pool)
     const opening = new Map<number, Promise<object>>()
     pool.getConnection = (index = 0) => {

@@ -27,6 +27,7 @@ const errorTypes: Readonly<Record<number, string>> = {
   19: 'NOT_ENOUGH_REPLICAS',
   20: 'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
   29: 'TOPIC_AUTHORIZATION_FAILED',
+  30: 'GROUP_AUTHORIZATION_FAILED',
   31: 'CLUSTER_AUTHORIZATION_FAILED',
   32: 'INVALID_TIMESTAMP',
   40: 'INVALID_CONFIG',
@@ -40,6 +41,7 @@ const errorTypes: Readonly<Record<number, string>> = {
   51: 'CONCURRENT_TRANSACTIONS',
   52: 'TRANSACTION_COORDINATOR_FENCED',
   53: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+  55: 'OPERATION_NOT_ATTEMPTED',
   56: 'KAFKA_STORAGE_ERROR',
   59: 'UNKNOWN_PRODUCER_ID',
   74: 'FENCED_LEADER_EPOCH',
@@ -53,12 +55,15 @@ const errorTypes: Readonly<Record<number, string>> = {
 /** An error code of an answer that kafkajs has not read. */
 export class BrokerError extends Error {
   readonly type: string
+  /** The topic that it is about, if it is about one. */
+  readonly topic: string | undefined
 
-  constructor(code: number, problem?: string | null) {
+  constructor(code: number, problem?: string | null, topic?: string) {
     const type = errorTypes[code] ?? `error code ${code}`
     super(problem ?? type.toLowerCase().replaceAll('_', ' '))
     this.name = 'BrokerError'
     this.type = type
+    this.topic = topic
   }
 }
 
@@ -162,6 +167,10 @@ const unauthorized = [
   'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
 ]
 
+export function isUnauthorized(error: unknown): boolean {
+  return has(unauthorized, error)
+}
+
 const tlsCodes = /^(?:CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO)/
 
 /**
@@ -190,7 +199,7 @@ export function explain(error: unknown, doing: string): MillraceError {
       hint: 'check kafka.ssl and kafka.tls in millrace.yaml: the authority that signed the brokers, and their names',
       cause: error,
     })
-  if (type !== undefined && unauthorized.includes(type))
+  if (isUnauthorized(error))
     return new Fatal({
       code: 'not_authorized',
       message,
@@ -205,8 +214,13 @@ export function explain(error: unknown, doing: string): MillraceError {
     })
   if (type === 'UNKNOWN_TOPIC_OR_PARTITION')
     return new NotFound({ code: 'topic_not_found', message: `${message}; it was deleted`, cause: error })
-  if (type === 'INVALID_TIMESTAMP' || type === 'INVALID_RECORD')
-    return new InvalidInput({ code: 'record_refused', message, cause: error })
+  if (type === 'INVALID_TIMESTAMP')
+    return new InvalidInput({
+      code: 'record_refused',
+      message: `${message}; the topic's message.timestamp.before.max.ms and .after.max.ms bound how far from now one may be`,
+      cause: error,
+    })
+  if (type === 'INVALID_RECORD') return new InvalidInput({ code: 'record_refused', message, cause: error })
   if (type === 'POLICY_VIOLATION' || type === 'INVALID_CONFIG' || type === 'INVALID_REPLICATION_FACTOR')
     return new Fatal({ code: 'refused_by_cluster', message, cause: error })
   return new Retryable({ code: 'log_unavailable', message, cause: error })

@@ -38,6 +38,11 @@ export class ExactAppends {
     })
   }
 
+  /** Waits for what was submitted. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#producers.values()].map((producer) => producer.idle()))
+  }
+
   #producer(parts: WriterParts, { producer }: NonNullable<AppendOptions['once']>): ExactProducer {
     return this.#get(`once/${producer}`, () => new ExactProducer(parts, `once/${producer}`))
   }

@@ -11,6 +11,8 @@ import { type Share, Transactor, WriteFailed } from './transactor.ts'
 import type { WriterParts } from './writer-parts.ts'
 
 const mostAttempts = 5
+/** Below all others. */
+const noSequence = Number.MIN_SAFE_INTEGER
 
 /** What the topic of sequences holds for a producer and a topic. */
 interface Last {
@@ -69,6 +71,11 @@ export class ExactProducer {
 
   get busy(): boolean {
     return this.#serial.busy
+  }
+
+  /** Waits for what was submitted. */
+  async idle(): Promise<void> {
+    await this.#serial.run(async () => undefined)
   }
 
   /** The offsets of each share's records; `undefined` if there was nothing new. */
@@ -149,7 +156,7 @@ export class ExactProducer {
   async #write(append: ExactAppend, left: number, transaction: string): Promise<number[][]> {
     const { sequences, state } = this.#parts
     const shares = append.shares(left)
-    const sequence = highest(append.once) ?? 0
+    const sequence = highest(append.once) ?? this.#last.get(keyOf(append))?.sequence ?? noSequence
     const last: Last = { sequence, transaction }
     const written: Share[] = [
       ...shares,

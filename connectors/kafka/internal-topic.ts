@@ -13,6 +13,10 @@ export const internalTopics = {
 
 export const internalPartitions = 16
 
+export function isInternalTopic(name: string): boolean {
+  return name === internalTopics.state || name === internalTopics.sequences
+}
+
 const fetchBytes = 4 * 1024 * 1024
 
 /** The newest committed value of each key of one scope. */

@@ -4,6 +4,7 @@
  */
 
 declare module 'kafkajs/src/cluster/index.js' {
+  import type { Socket } from 'node:net'
   import type Broker from 'kafkajs/src/broker/index.js'
   import type { Metadata, PartitionMetadata } from 'kafkajs/src/broker/index.js'
   import type { Logger } from 'kafkajs/src/loggers/index.js'
@@ -22,7 +23,7 @@ declare module 'kafkajs/src/cluster/index.js' {
     readonly ssl?: object | boolean | undefined
     readonly sasl?: object | undefined
     readonly logger: Logger
-    readonly socketFactory: (options: never) => unknown
+    readonly socketFactory: (options: never) => Socket
     readonly connectionTimeout: number
     readonly authenticationTimeout: number
     readonly reauthenticationThreshold: number
@@ -71,6 +72,11 @@ declare module 'kafkajs/src/cluster/index.js' {
     findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>
     /** `coordinatorType`: 0 for groups (default), 1 for transactions. */
     findGroupCoordinator(options: { groupId: string; coordinatorType?: 0 | 1 }): Promise<Broker>
+    /** What `findGroupCoordinator` asks, and asks again while no coordinator is available. */
+    findGroupCoordinatorMetadata(options: {
+      groupId: string
+      coordinatorType: 0 | 1
+    }): Promise<{ readonly coordinator: { nodeId: number; host: string; port: number } }>
     removeBroker(address: { host: string; port: number }): void
   }
 }
@@ -216,12 +222,6 @@ declare module 'kafkajs/src/broker/index.js' {
         }[]
       }[]
     }>
-    addPartitionsToTxn(options: {
-      readonly transactionalId: string
-      readonly producerId: string
-      readonly producerEpoch: number
-      readonly topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[]
-    }): Promise<unknown>
     endTxn(options: {
       readonly transactionalId: string
       readonly producerId: string
@@ -272,7 +272,9 @@ declare module 'kafkajs/src/loggers/index.js' {
 }
 
 declare module 'kafkajs/src/network/socketFactory.js' {
-  export default function createSocketFactory(): (options: never) => unknown
+  import type { Socket } from 'node:net'
+
+  export default function createSocketFactory(): (options: never) => Socket
 }
 
 declare module 'kafkajs/src/network/requestQueue/index.js' {

@@ -20,6 +20,7 @@ import { ExactAppends } from './exact-appends.ts'
 import { closeCluster } from './group/connections.ts'
 import { Groups } from './group/groups.ts'
 import { Growth } from './growth.ts'
+import { isInternalTopic } from './internal-topic.ts'
 import type { KafkaParts } from './parts.ts'
 import { PartitionReader } from './reader.ts'
 import type { KafkaSettings, Warn } from './settings.ts'
@@ -43,6 +44,9 @@ export async function openKafkaLog(settings: KafkaSettings, options: KafkaLogOpt
   const warn: Warn = (message, fields) => options.log?.warn(message, fields)
   return new KafkaLog(settings, await openCluster(settings, 'control', { warn }), warn, options.state)
 }
+
+/** The last instant of a `Date`, in milliseconds; the first is as far before 1970. */
+const lastTimestamp = 8_640_000_000_000_000
 
 /** What a cluster is opened for when it is first needed. */
 interface Appending {
@@ -93,7 +97,10 @@ class KafkaLog implements EventLog {
 
   async append(topic: string, records: readonly NewRecord[], options: AppendOptions = {}): Promise<Position[]> {
     this.#assertOpen()
+    assertNotInternal(topic)
+    assertTimestamps(records)
     const count = await this.#topics.count(topic, highestPartition(records) + 1)
+    this.#assertOpen()
     const places = records.map((record) => this.#place(topic, count, record))
     const positions =
       options.once || options.state
@@ -121,6 +128,7 @@ class KafkaLog implements EventLog {
   }
 
   async ensureTopic(name: string, config?: Partial<TopicConfig>): Promise<void> {
+    assertNotInternal(name)
     await this.#admin.ensure(name, config)
   }
 
@@ -138,7 +146,7 @@ class KafkaLog implements EventLog {
     this.#growth.close()
     await this.#groups.close()
     const [appending, writing] = await Promise.all([this.#appending.opened(), this.#writing.opened()])
-    await Promise.all([appending?.appender.close(), this.#atomic.close()])
+    await Promise.all([appending?.appender.close(), this.#atomic.close(), this.#exact.close()])
     const clusters = [this.#control, appending?.cluster, writing?.cluster]
     await Promise.all(clusters.map(async (cluster) => cluster && closeCluster(cluster)))
   }
@@ -220,6 +228,19 @@ class Lazy<T> {
   async opened(): Promise<T | undefined> {
     return this.#made?.catch(() => undefined)
   }
+}
+
+/** What anyone else wrote there, or another retention, would spoil the state of lanes. */
+function assertNotInternal(topic: string): void {
+  if (!isInternalTopic(topic)) return
+  throw new InvalidInput({ code: 'topic_reserved', message: `topic "${topic}" is for Millrace's own records` })
+}
+
+/** Throws `InvalidInput` for what is no time: it would spoil the batch for all who share it. */
+function assertTimestamps(records: readonly NewRecord[]): void {
+  for (const { timestamp } of records)
+    if (timestamp !== undefined && !(Math.abs(timestamp) <= lastTimestamp))
+      throw new InvalidInput({ code: 'bad_timestamp', message: `${timestamp} is no time in milliseconds since 1970` })
 }
 
 /** -1 if no record asks for a partition. */

@@ -35,6 +35,13 @@ interface Attempt {
   ambiguous: boolean
 }
 
+/** Batches for the same broker. */
+interface Request {
+  readonly leader: number | undefined
+  readonly group: Attempt[]
+  bytes: number
+}
+
 /** The same batch is offered again: leaders move, replicas catch up, connections come back. */
 const passing = [
   'CORRUPT_MESSAGE',
@@ -54,6 +61,11 @@ const patienceMs = 30_000
 const unknownTopicMs = 5_000
 const [unknownTopic, noLeader] = [3, 5]
 const mostSequences = 0x8000_0000
+/** What one request carries, unless a single batch is larger. */
+const requestBytes = 16 * 1024 * 1024
+/** A broker closes the connection on a request of more than 100 MiB (`socket.request.max.bytes`). */
+const mostBatchBytes = 100 * 1024 * 1024 - 64 * 1024
+const messageTooLarge = 10
 
 /**
  * Sends batches under one identity, numbered by partition, so that the brokers take a batch once however often it is
@@ -108,13 +120,28 @@ export class Producer {
 
   async #sendOnce(attempts: readonly Attempt[], sent: Sent[]) {
     const failures: { readonly attempt: Attempt; readonly error: unknown }[] = []
-    const byLeader = new Map<number | undefined, Attempt[]>()
+    const requests: Request[] = []
+    const filling = new Map<number | undefined, Request>()
     for (const attempt of attempts) {
+      const { topic } = attempt.outgoing
+      const bytes = attempt.batch.length
+      if (bytes > mostBatchBytes) {
+        failures.push({ attempt, error: new BrokerError(messageTooLarge, null, topic) })
+        continue
+      }
       const leader = await this.#leaderOf(attempt.outgoing)
-      byLeader.set(leader, [...(byLeader.get(leader) ?? []), attempt])
+      const open = filling.get(leader)
+      if (open && open.bytes + bytes <= requestBytes) {
+        open.group.push(attempt)
+        open.bytes += bytes
+      } else {
+        const request = { leader, group: [attempt], bytes }
+        requests.push(request)
+        filling.set(leader, request)
+      }
     }
     await Promise.all(
-      [...byLeader].map(async ([leader, group]) => {
+      requests.map(async ({ leader, group }) => {
         const answers = await this.#request(leader, group)
         for (const attempt of group) {
           const answer = answers.get(keyOf(attempt.outgoing))
@@ -151,7 +178,10 @@ export class Producer {
       const batches = attempts.map(({ outgoing, batch }) => ({ ...outgoing, batch }))
       const produced = await produce(broker, this.#options.transactionalId, batches)
       return new Map(
-        produced.map((each) => [keyOf(each), each.errorCode === 0 ? each : new BrokerError(each.errorCode)]),
+        produced.map((each) => [
+          keyOf(each),
+          each.errorCode === 0 ? each : new BrokerError(each.errorCode, null, each.topic),
+        ]),
       )
     } catch (error) {
       if (isTimedOut(error)) dropConnections(broker)

@@ -85,6 +85,46 @@ export async function initProducer(
   )
 }
 
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions: readonly number[]
+}
+
+/**
+ * AddPartitionsToTxn, version 1. If one of the partitions cannot be added none is: throws what is wrong with that one, not
+ * that the others were not attempted.
+ */
+export async function addPartitionsToTxn(
+  broker: Broker,
+  transactionalId: string,
+  { producerId, producerEpoch }: ProducerIdentity,
+  topics: readonly TopicPartitions[],
+): Promise<void> {
+  const body = new WireWriter().string(transactionalId).int64(BigInt(producerId)).int16(producerEpoch)
+  body.array(topics, ({ topic, partitions }) => {
+    body.string(topic).array(partitions, (partition) => body.int32(partition))
+  })
+  const read = (answer: WireReader) => {
+    answer.skip(4)
+    return answer
+      .array(() => {
+        const topic = answer.string() ?? ''
+        return answer.array(() => {
+          answer.skip(4)
+          return { topic, errorCode: answer.int16() }
+        })
+      })
+      .flat()
+  }
+  const added = await broker.connectionPool.send(
+    protocolRequest({ apiKey: 24, apiVersion: 1, apiName: 'AddPartitionsToTxn', body, read }),
+  )
+  const failed = added.filter(({ errorCode }) => errorCode !== 0)
+  const notAttempted = 55
+  const worst = failed.find(({ errorCode }) => errorCode !== notAttempted) ?? failed[0]
+  if (worst) throw new BrokerError(worst.errorCode, null, worst.topic)
+}
+
 export interface FetchOne {
   readonly topic: string
   readonly partition: number
@@ -121,6 +161,25 @@ export async function fetchOne(
     return found
   }
   return broker.connectionPool.send(protocolRequest({ apiKey: 1, apiVersion: 11, apiName: 'Fetch', body, read }))
+}
+
+/** Metadata, version 4: the error code that the brokers have for a topic, 0 if there is nothing wrong. */
+export async function topicErrorCode(broker: Broker, topic: string): Promise<number> {
+  const createIt = 0
+  const body = new WireWriter().int32(1).string(topic).int8(createIt)
+  const read = (answer: WireReader) => {
+    answer.skip(4)
+    answer.array(() => {
+      answer.skip(4)
+      answer.string()
+      answer.skip(4)
+      answer.string()
+    })
+    answer.string()
+    answer.skip(4 + 4)
+    return answer.int16()
+  }
+  return broker.connectionPool.send(protocolRequest({ apiKey: 3, apiVersion: 4, apiName: 'Metadata', body, read }))
 }
 
 export interface PartitionSize {

@@ -3,8 +3,8 @@ import type { PartitionMetadata } from 'kafkajs/src/broker/index.js'
 import { Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
 import type { TopicConfig, TopicInfo } from '../../src/core/event-log.ts'
 import type { Broker, Cluster } from './cluster.ts'
-import { BrokerError, explain, isConnectionLost, isMetadataStale, kafkaErrorType } from './errors.ts'
-import { internalTopics } from './internal-topic.ts'
+import { BrokerError, explain, isConnectionLost, isMetadataStale, isUnauthorized, kafkaErrorType } from './errors.ts'
+import { isInternalTopic } from './internal-topic.ts'
 import { partitionSizes, setTopicConfigs } from './requests.ts'
 import type { KafkaSettings } from './settings.ts'
 import type { TopicMetadata } from './topic-metadata.ts'
@@ -22,8 +22,13 @@ const defaults: TopicConfig = {
   compact: false,
 }
 const mostPartitions = 10_000
-/** What one append to a topic of ours may hold in one batch. */
-const maxMessageBytes = 16 * 1024 * 1024
+/** What topics of ours are made with, where the cluster allows it. */
+const helpful = {
+  /** What one append may hold in one batch. */
+  'max.message.bytes': String(16 * 1024 * 1024),
+  /** Any time is one of an event; Kafka 4 would refuse those that are an hour ahead. */
+  'message.timestamp.after.max.ms': String(2n ** 63n - 1n),
+}
 /** How long it is believed that a topic is as it was made. */
 const believedMs = 60_000
 const mostBelieved = 10_000
@@ -66,7 +71,8 @@ export class TopicAdmin {
         listOffsets(control, found, 'start'),
         listOffsets(control, found, 'end'),
       ])
-      return found.map(([name, { length }]) => ({
+      const ordered = found.sort(([one], [other]) => (one < other ? -1 : 1))
+      return ordered.map(([name, { length }]) => ({
         name,
         config: { ...(configs.get(name) ?? defaults), partitions: length },
         partitions: Array.from({ length }, (_, partition) => {
@@ -81,20 +87,27 @@ export class TopicAdmin {
   /** Answers `false` if someone else was faster. */
   async #create(name: string, config: TopicConfig, further: Record<string, string>): Promise<boolean> {
     const { control, settings } = this.#options
-    const entries = { ...configEntries(config), 'max.message.bytes': String(maxMessageBytes), ...further }
-    const topic = {
-      topic: name,
-      numPartitions: config.partitions,
-      replicationFactor: settings.replication ?? -1,
-      configEntries: Object.entries(entries).map(([key, value]) => ({ name: key, value })),
-    }
-    const made = await (await control.findControllerBroker()).createTopics({ topics: [topic], timeout: 15_000 }).then(
-      () => true,
-      (error: unknown) => {
+    const asked = configEntries(config)
+    const create = async (entries: Record<string, string>): Promise<boolean> => {
+      const topic = {
+        topic: name,
+        numPartitions: config.partitions,
+        replicationFactor: settings.replication ?? -1,
+        configEntries: Object.entries(entries).map(([key, value]) => ({ name: key, value })),
+      }
+      try {
+        await (await control.findControllerBroker()).createTopics({ topics: [topic], timeout: 15_000 })
+        return true
+      } catch (error) {
         if (kafkaErrorType(error) === 'TOPIC_ALREADY_EXISTS') return false
         throw error
-      },
-    )
+      }
+    }
+    const made = await create({ ...asked, ...helpful, ...further }).catch((error: unknown) => {
+      // Older brokers do not know all of them, and hosted ones allow fewer.
+      if (['INVALID_CONFIG', 'POLICY_VIOLATION'].includes(kafkaErrorType(error) ?? '')) return create(asked)
+      throw error
+    })
     await this.#usable(name, made ? config.partitions : 1)
     return made
   }
@@ -139,11 +152,15 @@ export class TopicAdmin {
     if (errorCode !== 0) throw new BrokerError(errorCode, problem)
   }
 
+  /** Nothing where the right to ask is missing. */
   async #configs(names: readonly string[]): Promise<Map<string, TopicConfig>> {
     if (names.length === 0) return new Map()
     const broker = await this.#options.control.brokerPool.findConnectedBroker()
     const resources = names.map((name) => ({ type: topicResource, name, configNames }))
-    const answer = await broker.describeConfigs({ resources })
+    const answer = await broker.describeConfigs({ resources }).catch((error: unknown) => {
+      if (isUnauthorized(error)) return { resources: [] }
+      throw error
+    })
     return new Map(
       answer.resources.map(({ resourceName, configEntries: entries }) => {
         const value = (name: string) => entries.find(({ configName }) => configName === name)?.configValue ?? undefined
@@ -201,7 +218,7 @@ export class TopicAdmin {
 
 /** Topics of Kafka and of Millrace itself. */
 function isInternal(name: string): boolean {
-  return name.startsWith('__') || name === internalTopics.state || name === internalTopics.sequences
+  return name.startsWith('__') || isInternalTopic(name)
 }
 
 function configEntries({ retentionMs, retentionBytes, compact }: TopicConfig): Record<string, string> {

@@ -2,7 +2,8 @@ import type { PartitionMetadata } from 'kafkajs/src/broker/index.js'
 import { NotFound } from '../../src/core/errors.ts'
 import { didYouMean } from '../../src/core/nearest.ts'
 import type { Cluster } from './cluster.ts'
-import { explain } from './errors.ts'
+import { BrokerError, explain, isUnauthorized } from './errors.ts'
+import { topicErrorCode } from './requests.ts'
 
 /** Another process may have given a topic more partitions: what is known is looked up again so often. */
 const freshMs = 30_000
@@ -36,7 +37,7 @@ export class TopicMetadata {
     })
   }
 
-  /** Ordered by number; empty for a topic that is not there. */
+  /** Ordered by number; empty for a topic that is not there. Throws `Fatal` for one that may not be seen. */
   async partitions(topic: string): Promise<PartitionMetadata[]> {
     try {
       if (this.#cluster.targetTopics.has(topic)) {
@@ -53,7 +54,10 @@ export class TopicMetadata {
         await this.#cluster.refreshMetadata()
         found = this.#known(topic)
       }
-      if (found.length === 0) this.#cluster.targetTopics.delete(topic)
+      if (found.length === 0) {
+        this.#cluster.targetTopics.delete(topic)
+        await this.#assertVisible(topic)
+      }
       return found
     } catch (error) {
       throw explain(error, `reading the metadata of topic "${topic}"`)
@@ -87,6 +91,12 @@ export class TopicMetadata {
     } catch (error) {
       throw explain(error, 'reading the metadata of topics')
     }
+  }
+
+  /** A topic that this user may not see is not one that is missing. */
+  async #assertVisible(topic: string): Promise<void> {
+    const error = new BrokerError(await topicErrorCode(await this.#cluster.brokerPool.findConnectedBroker(), topic))
+    if (isUnauthorized(error)) throw error
   }
 
   #refreshInTime(): void {

@@ -15,7 +15,7 @@ import {
 } from './errors.ts'
 import { dropConnections } from './group/connections.ts'
 import { Producer } from './producer.ts'
-import { initProducer } from './requests.ts'
+import { addPartitionsToTxn, initProducer } from './requests.ts'
 import type { KafkaSettings } from './settings.ts'
 import type { TopicMetadata } from './topic-metadata.ts'
 
@@ -121,9 +121,7 @@ export class Transactor {
     for (const { topic, partition } of shares) partitions.set(topic, [...(partitions.get(topic) ?? []), partition])
     const topics = [...partitions].map(([topic, list]) => ({ topic, partitions: [...new Set(list)] }))
     const { transactionalId } = this.#options
-    await this.#ask((coordinator) =>
-      coordinator.addPartitionsToTxn({ transactionalId, ...this.#producer.identity, topics }),
-    )
+    await this.#ask((coordinator) => addPartitionsToTxn(coordinator, transactionalId, this.#producer.identity, topics))
   }
 
   async #end(commit: boolean): Promise<void> {
@@ -210,8 +208,7 @@ function isPassing(error: unknown): boolean {
     isCoordinatorMoved(error) ||
     isConnectionLost(error) ||
     isMetadataStale(error) ||
-    kafkaErrorType(error) === 'REQUEST_TIMED_OUT' ||
-    (error instanceof Error && error.name === 'KafkaJSGroupCoordinatorNotFound')
+    kafkaErrorType(error) === 'REQUEST_TIMED_OUT'
   )
 }
 

@@ -1,7 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openKafkaLog } from '../../../connectors/kafka/index.ts'
-import { InvalidInput } from '../../../src/core/errors.ts'
+import { InvalidInput, NotFound } from '../../../src/core/errors.ts'
 import { bytes, readAll, text } from '../../contracts/event-log-member.ts'
 import { findService } from '../../services/services.ts'
 import { settingsOf } from './settings.ts'
@@ -59,6 +60,66 @@ describe.skipIf(brokers === undefined)('an append to Kafka', async () => {
     ])
     expect(bad?.status).toBe('rejected')
     expect((await readAll(log, topic, 1)).map(({ value }) => text(value))).toEqual(['a', 'b'])
+  })
+
+  test('to several partitions does not suffer from one beside it whose topic was deleted', async () => {
+    const [gone, stays] = [await topicOf(2), await topicOf(2)]
+    const both = (value: string) => [0, 1].map((partition) => ({ key: null, value: bytes(value), partition }))
+    for (const topic of [gone, stays]) await log.append(topic, both('a'))
+    const admin = new Kafka({ brokers: [brokers ?? ''], logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    await admin.deleteTopics({ topics: [gone] })
+    await admin.disconnect()
+    const [bad, good] = await Promise.allSettled([log.append(gone, both('b')), log.append(stays, both('b'))])
+    expect(bad).toMatchObject({ reason: { constructor: NotFound, code: 'topic_not_found' } })
+    expect(good?.status).toBe('fulfilled')
+    expect((await readAll(log, stays, 1)).map(({ value }) => text(value))).toEqual(['a', 'b'])
+  })
+
+  test('to several partitions may be larger than what one request can carry', async () => {
+    const topic = await topicOf(8)
+    const value = Buffer.alloc(15 * 1024 * 1024)
+    const records = Array.from({ length: 8 }, (_, partition) => ({ key: null, value, partition }))
+    const uncompressed = await openKafkaLog(settingsOf(brokers, { compression: 'none' }))
+    expect(await uncompressed.append(topic, records)).toHaveLength(8)
+    await uncompressed.close()
+  })
+
+  test('of a record that no broker would even read is refused', async () => {
+    const topic = await topicOf()
+    const append = log.append(topic, [{ key: null, value: randomBytes(110 * 1024 * 1024) }])
+    await expect(append).rejects.toMatchObject({ constructor: InvalidInput, code: 'record_too_large' })
+  })
+
+  test.each([0, -1000, Date.now() + 30 * 86_400_000, 8.64e15])('may be of the time %d', async (timestamp) => {
+    const topic = await topicOf()
+    await log.append(topic, [{ key: null, value: bytes('a'), timestamp }])
+    expect(await readAll(log, topic)).toMatchObject([{ timestamp }])
+  })
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e300])(
+    'of the time %d is refused, and those beside it are stored',
+    async (timestamp) => {
+      const topic = await topicOf()
+      const [good, bad] = await Promise.allSettled([
+        log.append(topic, [{ key: null, value: bytes('a') }]),
+        log.append(topic, [
+          { key: null, value: bytes('b') },
+          { key: null, value: bytes('c'), timestamp },
+        ]),
+      ])
+      expect(good?.status).toBe('fulfilled')
+      expect(bad).toMatchObject({ reason: { constructor: InvalidInput, code: 'bad_timestamp' } })
+      expect(await readAll(log, topic)).toHaveLength(1)
+    },
+  )
+
+  test("to Millrace's own topics is refused, and nobody else configures them", async () => {
+    for (const topic of ['millrace.state', 'millrace.sequences']) {
+      const append = log.append(topic, [{ key: bytes('a'), value: bytes('a') }])
+      await expect(append).rejects.toMatchObject({ code: 'topic_reserved' })
+      await expect(log.ensureTopic(topic, { compact: false })).rejects.toMatchObject({ code: 'topic_reserved' })
+    }
   })
 
   test('that is larger than a batch is stored as a whole, under the positions that were answered', async () => {

@@ -59,6 +59,18 @@ describe.skipIf(brokers === undefined)('two processes with one name on Kafka', (
     ])
   })
 
+  test('of no records leaves the last sequence as it was', async () => {
+    const once = (sequence: number | number[]) => ({ once: { producer: 'p', sequence } })
+    const state = { scope: 's', changes: [{ key: 'a', value: 1 }] }
+    const record = { key: null, value: bytes('a') }
+    await opened(first).append(topic, [], { ...once([]), state })
+    expect(await opened(first).append(topic, [record], once(0))).toHaveLength(1)
+    await opened(first).append(topic, [record], once(57))
+    await opened(first).append(topic, [], { ...once([]), state })
+    expect(await opened(first).append(topic, [record], once(57))).toEqual([])
+    expect(await opened(second).append(topic, [record], once(57))).toEqual([])
+  })
+
   test('one that was fenced appends no more with state, until it reads the state again', async () => {
     const append = (log: EventLog | undefined, value: string) =>
       opened(log).append(topic, [{ key: null, value: bytes(value), partition: 0 }], {

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, describe, expect, test } from 'vitest'
+import { openCluster } from '../../../connectors/kafka/cluster.ts'
 import { openKafkaLog } from '../../../connectors/kafka/index.ts'
+import { TopicAdmin } from '../../../connectors/kafka/topic-admin.ts'
+import { TopicMetadata } from '../../../connectors/kafka/topic-metadata.ts'
 import { bytes, readAll, text } from '../../contracts/event-log-member.ts'
 import { findService } from '../../services/services.ts'
 import { settingsOf } from './settings.ts'
@@ -63,6 +66,21 @@ describe.skipIf(brokers === undefined)('topics on Kafka', async () => {
     })
     await log.append(stays, [{ key: null, value: bytes('b') }])
     expect(await readAll(log, stays)).toHaveLength(2)
+  })
+
+  test('are listed by name', async () => {
+    for (const name of ['b', 'B', 'a']) await log.ensureTopic(`${name}-${randomUUID()}`)
+    const names = (await log.topics()).map(({ name }) => name)
+    expect(names).toEqual([...names].sort())
+  })
+
+  test('are made with less where the cluster does not take all that helps', async () => {
+    const [name, settings] = [`t-${randomUUID()}`, settingsOf(brokers)]
+    const control = await openCluster(settings, 'test')
+    const maker = new TopicAdmin({ control, topics: new TopicMetadata(control), settings })
+    await maker.ensure(name, { retentionMs: 60_000 }, { 'no.such.setting': '1' })
+    await control.disconnect()
+    expect(await configOf(name)).toMatchObject({ 'retention.ms': '60000' })
   })
 
   test('of Kafka and of Millrace itself are not listed, and groups of other programs are left out', async () => {
