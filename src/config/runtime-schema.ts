@@ -135,8 +135,19 @@ const vectors = z.strictObject({
     })
     .optional()
     .describe('Pinecone.'),
-  qdrant: z.strictObject({ url: z.url(), apiKey: text.optional() }).optional().describe('A Qdrant server or cluster.'),
-  pgvector: z.strictObject({ url: z.url() }).optional().describe('PostgreSQL with the extension pgvector.'),
+  qdrant: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: 'expected the http(s) address of a Qdrant server' }),
+      apiKey: text.optional(),
+    })
+    .optional()
+    .describe('A Qdrant server or cluster.'),
+  pgvector: z
+    .strictObject({
+      url: z.url({ protocol: /^postgres(?:ql)?$/, error: 'expected postgres://user:password@host:port/database' }),
+    })
+    .optional()
+    .describe('PostgreSQL with the extension pgvector.'),
 })
 
 const node = /^(?:\[[^\]\s]+\]|[^\s:/]+)(?::\d{1,5})?$/

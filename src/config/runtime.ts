@@ -170,9 +170,7 @@ function placed(
   variables: readonly Variable[],
   problems: ProblemList,
 ): Problem[] {
-  const message = issue.path.some((step) => isSecret(step) || step === 'url')
-    ? issue.message.replace(/, got .*$/s, '')
-    : issue.message
+  const message = issue.path.some(isSecret) ? issue.message.replace(/, got .*$/s, '') : issue.message
   // What is missing is shown where its neighbours are.
   const path = issue.code === 'missing_option' ? issue.path.slice(0, -1) : issue.path
   const variable = variables.find((candidate) => path.every((step, index) => candidate.path[index] === step))

@@ -219,9 +219,14 @@ defaults: { partitions: 2 }
       ],
     ],
     [
+      'vectors: { qdrant: { url: "localhost:6333" } }',
+      {},
+      ['1:27 bad_value: vectors.qdrant.url: expected the http(s) address of a Qdrant server'],
+    ],
+    [
       'vectors: { pgvector: { url: "postgres://u:secret @" } }',
       {},
-      ['1:29 bad_value: vectors.pgvector.url: expected a valid url'],
+      ['1:29 bad_value: vectors.pgvector.url: expected postgres://user:password@host:port/database'],
     ],
     [
       'topics: { "a b": {} }',
