@@ -20,7 +20,7 @@ describe.skipIf(missing !== undefined)('embeddings in Redis', () => {
 
   test('come back bit by bit in another process, for their time', async () => {
     await using server = await startRedis({ settings: { appendonly: 'no' } })
-    const cache = open(server.url, { timeoutMs: 2_000, keepMs: 300 })
+    const cache = open(server.url, { timeoutMs: 2_000, keepMs: 3_000 })
     const vectors = Array.from({ length: 600 }, (_, index) => Float32Array.of(index, -0, 0.1, 1e-45))
     for (const [index, vector] of vectors.entries()) cache.set(`k${index}`, vector)
     const keys = vectors.map((_, index) => `k${index}`)
@@ -29,7 +29,7 @@ describe.skipIf(missing !== undefined)('embeddings in Redis', () => {
     await cache.close()
     const other = open(server.url, { timeoutMs: 2_000 })
     expect(await other.get(keys)).toEqual(vectors)
-    await expect.poll(() => other.get(['k1']), { timeout: 5_000 }).toEqual([undefined])
+    await expect.poll(() => other.get(['k1']), { timeout: 10_000 }).toEqual([undefined])
   })
 
   test('are computed by one process only', async () => {
