@@ -142,7 +142,7 @@ export class Lane {
       // Only this loop reads ahead of the cutter, so it keeps its own count of the boundaries it has passed.
       const before = source.committed.ends.find((end) => end > from)
       const limit = { ...this.#sizer.limit, before }
-      const records = await retry(() => source.read(limit, signal), this.#retry('source', true)).catch(
+      const records = await retry(() => source.read(limit, signal), { ...this.#retry('source', true), signal }).catch(
         ignoreAbort(signal),
       )
       if (!records || (records.length === 0 && (before === undefined || signal.aborted))) continue
@@ -170,7 +170,7 @@ export class Lane {
       loading = undefined
       await current
     }
-    await retry(attempt, this.#retry('schemas', true)).catch(ignoreAbort(signal))
+    await retry(attempt, { ...this.#retry('schemas', true), signal }).catch(ignoreAbort(signal))
   }
 
   #start(span: Span, records: readonly LogRecord[]): Batch {

@@ -15,6 +15,7 @@ import { PipelineMeter } from './pipeline-meter.ts'
 const longestRestartDelayMs = 30_000
 const healthyAfterMs = 60_000
 const drainPollMs = 20
+const withoutLanesMs = 3_000
 
 /**
  * One running pipeline: its components, and a lane for each partition it was given. Whatever happens in it stays in it.
@@ -30,6 +31,8 @@ export class Pipeline {
   readonly #lanes = new Set<Lane>()
   #state: PipelineState = 'starting'
   #reason: string | undefined
+  /** Whether it has got lanes since it was last started. */
+  #begun = false
   #intakeEnded = false
   #running: Promise<void> | undefined
 
@@ -159,16 +162,26 @@ export class Pipeline {
       guarded.catch(() => {})
       work.push(guarded)
     }
+    this.#intakeEnded = false
+    this.#begun = false
+    // Other processes may have all partitions.
+    const without = setTimeout(() => this.#begin(), withoutLanesMs)
     try {
-      this.#intakeEnded = false
-      this.#state = 'running'
-      this.#reason = undefined
-      this.#meter.restart()
       guard(this.#runLanes(built, stop, abort, guard))
       await allSettled(work)
     } finally {
+      clearTimeout(without)
       await Promise.all([...built.eventSinks, ...built.blockSinks].map(({ sink }) => sink.close?.()))
     }
+  }
+
+  /** It has partitions to work on: before, a lag of none would say that nothing is left to do. */
+  #begin(): void {
+    if (this.#begun) return
+    this.#begun = true
+    this.#state = 'running'
+    this.#reason = undefined
+    this.#meter.restart()
   }
 
   async #runLanes(
@@ -201,6 +214,7 @@ export class Pipeline {
     try {
       lane = await this.#createLane(source, built)
       this.#lanes.add(lane)
+      this.#begin()
       await lane.run(AbortSignal.any([stop, source.leaving]), abort)
     } catch (error) {
       // Someone else has the partition now and replays from what was committed.

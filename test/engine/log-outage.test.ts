@@ -107,7 +107,7 @@ describe('while the log is away', () => {
     tell?.(down)
     expect([pipeline.state, pipeline.reason]).toEqual(['degraded', 'p: source: the brokers do not answer'])
     tell?.(undefined)
-    expect([pipeline.state, pipeline.reason]).toEqual(['running', undefined])
+    expect([pipeline.state, pipeline.reason]).toEqual(['starting', undefined])
     await pipeline.stop()
   })
 })
