@@ -43,7 +43,7 @@ export async function encodeRecords(
   const maxTimestamp = timestamps.reduce((latest, timestamp) => Math.max(latest, timestamp), firstTimestamp)
   const plain = layOut(records, firstTimestamp, now)
   const codec = plain.length < leastCompressed ? 'none' : compression
-  const content = codec === 'none' ? plain : await codecOf(codec).compress({ buffer: plain })
+  const content = codec === 'none' ? plain : await codecOf(codec).compress(plain)
   return { count: records.length, codec: codecNumbers[codec], firstTimestamp, maxTimestamp, content }
 }
 

@@ -1,8 +1,12 @@
 import { promisify } from 'node:util'
 import { gzip as deflate, gunzip } from 'node:zlib'
-import type { CompressionCodec } from 'kafkajs/src/protocol/message/compression/index.js'
 import { errorCode, Fatal } from '../../src/core/errors.ts'
 import type { Compression } from './settings.ts'
+
+export interface CompressionCodec {
+  compress(content: Buffer): Promise<Buffer>
+  decompress(content: Buffer): Promise<Buffer>
+}
 
 /** The number of each codec in the attributes of a batch. */
 export const codecNumbers = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const
@@ -12,20 +16,17 @@ export function codecOf(compression: Exclude<Compression, 'none'>): CompressionC
   return { gzip, snappy, lz4, zstd }[compression]
 }
 
-/** Content of a batch whose attributes name the codec by this number. */
+/** Content of a batch whose attributes name the codec by this number. Its package is loaded when it is first needed. */
 export async function decompress(codec: number, content: Buffer): Promise<Buffer> {
   const known = [undefined, gzip, snappy, lz4, zstd]
   if (codec === codecNumbers.none) return content
   const found = known[codec]
   if (found) return found.decompress(content)
-  throw new Fatal({ code: 'unknown_codec', message: `records are compressed with codec ${codec}, which is not known` })
-}
-
-/** Registers what kafkajs lacks. The packages are loaded when a batch first needs them. */
-export function registerCodecs(codecs: Record<number, () => CompressionCodec>): void {
-  codecs[codecNumbers.snappy] = () => snappy
-  codecs[codecNumbers.lz4] = () => lz4
-  codecs[codecNumbers.zstd] = () => zstd
+  throw new Fatal({
+    code: 'unknown_codec',
+    message: `records are compressed with codec ${codec}, which is not known`,
+    hint: 'write them with gzip, snappy, lz4 or zstd',
+  })
 }
 
 async function load<T>(name: string, module: Promise<T>): Promise<T> {
@@ -43,7 +44,7 @@ async function load<T>(name: string, module: Promise<T>): Promise<T> {
 }
 
 const gzip: CompressionCodec = {
-  compress: ({ buffer }) => promisify(deflate)(buffer),
+  compress: (content) => promisify(deflate)(content),
   decompress: (content) => promisify(gunzip)(content),
 }
 
@@ -53,11 +54,11 @@ const xerialHeader = Buffer.concat([xerialMagic, Buffer.from([0, 0, 0, 1, 0, 0, 
 const xerialBlock = 32 * 1024
 
 const snappy: CompressionCodec = {
-  async compress({ buffer }) {
+  async compress(content) {
     const { compress } = await load('snappy', import('snappy'))
     const parts: Buffer[] = [xerialHeader]
-    for (let at = 0; at < buffer.length; at += xerialBlock) {
-      const block = await compress(buffer.subarray(at, at + xerialBlock))
+    for (let at = 0; at < content.length; at += xerialBlock) {
+      const block = await compress(content.subarray(at, at + xerialBlock))
       const length = Buffer.allocUnsafe(4)
       length.writeInt32BE(block.length)
       parts.push(length, block)
@@ -81,9 +82,9 @@ const snappy: CompressionCodec = {
 }
 
 const lz4: CompressionCodec = {
-  async compress({ buffer }) {
+  async compress(content) {
     const { compressFrame } = await load('lz4-napi', import('lz4-napi'))
-    return compressFrame(buffer)
+    return compressFrame(content)
   },
   async decompress(content) {
     const { decompressFrame } = await load('lz4-napi', import('lz4-napi'))
@@ -94,9 +95,9 @@ const lz4: CompressionCodec = {
 const zstdLevel = 3
 
 const zstd: CompressionCodec = {
-  async compress({ buffer }) {
+  async compress(content) {
     const { compress } = await load('@mongodb-js/zstd', import('@mongodb-js/zstd'))
-    return compress(buffer, zstdLevel)
+    return compress(content, zstdLevel)
   },
   async decompress(content) {
     const { decompress } = await load('@mongodb-js/zstd', import('@mongodb-js/zstd'))

@@ -287,19 +287,6 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
   }
 }
 
-declare module 'kafkajs/src/protocol/message/compression/index.js' {
-  import type Encoder from 'kafkajs/src/protocol/encoder.js'
-
-  export interface CompressionCodec {
-    compress(records: Pick<Encoder, 'buffer'>): Promise<Buffer>
-    decompress(content: Buffer): Promise<Buffer>
-  }
-
-  /** By the number that stands in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd. */
-  const compression: { readonly Codecs: Record<number, () => CompressionCodec> }
-  export default compression
-}
-
 declare module 'kafkajs/src/protocol/requests/metadata/index.js' {
   import type { ProtocolRequest } from 'kafkajs/src/network/connectionPool.js'
 

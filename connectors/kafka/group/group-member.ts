@@ -3,13 +3,13 @@ import type { MillraceError } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
 import type { LaneSource, SourceOptions, Start } from '../../../src/core/event-log.ts'
 import { type Cluster, openCluster } from '../cluster.ts'
+import { decompress } from '../codecs.ts'
 import { explain } from '../errors.ts'
 import type { KafkaParts } from '../parts.ts'
 import { backOff, pause } from './backoff.ts'
 import { Bell } from './bell.ts'
 import { commitAsMember } from './commits.ts'
 import { closeCluster } from './connections.ts'
-import { loadDecompress } from './decompress.ts'
 import { Fetcher } from './fetcher.ts'
 import { logClosed, sessionLost, tookTooLong } from './group-errors.ts'
 import { Lane, type LaneOwner } from './lane.ts'
@@ -17,7 +17,6 @@ import { Membership } from './membership.ts'
 import { partitionKey } from './planning.ts'
 import { Positions } from './positions.ts'
 import { type HeldState, reconcile } from './reconciliation.ts'
-import type { Decompress } from './record-queue.ts'
 import { type StartingPoint, startingPoints } from './starting-points.ts'
 import { TopicWatch, topicsOf } from './topic-watch.ts'
 
@@ -44,7 +43,6 @@ interface Running {
   readonly rounds: Cluster
   readonly fetcher: Fetcher
   readonly membership: Membership
-  readonly decompress: Decompress
 }
 
 /**
@@ -110,7 +108,6 @@ export class GroupMember {
 
   async #join(): Promise<void> {
     const { settings, warn, control } = this.#parts
-    const decompress = await loadDecompress()
     const opened = await Promise.allSettled([
       openCluster(settings, 'fetching', { warn }),
       openCluster(settings, 'group', { warn }),
@@ -133,7 +130,7 @@ export class GroupMember {
       trouble: this.#trouble,
     })
     const fetcher = new Fetcher(fetches.value, this.#end.signal)
-    this.#running = { fetches: fetches.value, rounds: rounds.value, fetcher, membership, decompress }
+    this.#running = { fetches: fetches.value, rounds: rounds.value, fetcher, membership }
     membership.start()
   }
 
@@ -226,7 +223,7 @@ export class GroupMember {
     this.#running.fetcher.add(lane)
   }
 
-  #owner({ membership, fetcher, decompress }: Running): LaneOwner {
+  #owner({ membership, fetcher }: Running): LaneOwner {
     const held = this.#held
     const [group, positions] = [this.#group, this.#positions]
     return {

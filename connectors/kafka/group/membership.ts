@@ -187,7 +187,9 @@ export class Membership {
     this.#enter('joining')
     this.#rejoin = false
     const broker = await this.#rounds.broker()
-    const metadata = encodeSubscription(subscription())
+    const names = await this.#options.watch.named(subscription().topics)
+    // What is owned is told as of now.
+    const metadata = encodeSubscription(subscription(), names)
     const joined = await this.#join(broker, metadata)
     this.#end.signal.throwIfAborted()
     this.#memberId = joined.memberId
@@ -308,8 +310,10 @@ export class Membership {
   async #heartbeatFailed(error: unknown, identity: Identity, sent: ReturnType<typeof now>): Promise<void> {
     const verdict = verdictOf(error)
     if (verdict === 'unknown member') {
-      // Before the first round is over the coordinator may not know this member yet.
-      if (this.#phase === 'stable') this.unknown(identity.memberId)
+      if (identity.generation !== this.#generation) return
+      this.unknown(identity.memberId)
+      // Then the coordinator does not know of a round that is waited for here either.
+      if (this.#phase !== 'stable') await this.#rounds.drop()
     } else if (verdict === 'rejoin') {
       if (kafkaErrorType(error) === 'REBALANCE_IN_PROGRESS') this.#confirmInRound(sent)
       const current = identity.generation === this.#generation && this.#phase === 'stable'

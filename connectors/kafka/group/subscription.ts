@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { TopicPartition } from '../../../src/core/event.ts'
-import { isTopicPattern } from '../../../src/core/topic-pattern.ts'
 
 /** What a member tells the leader of its group when it joins. */
 export interface Subscription {
@@ -19,16 +18,18 @@ export interface Subscription {
  *   subscription := version i16 | count i32 | topic string* | user data bytes
  *   assignment   := version i16 | count i32 | (topic string | count i32 | partition i32*)* | user data bytes
  *
- * What else the leader needs to know is the user data, as JSON.
+ * What else the leader needs to know is the user data, as JSON. The names are those of topics, patterns resolved: brokers
+ * let the positions of topics that no member names expire, after `offsets.retention.minutes`, also while the group lives.
  */
 const version = 0
 
 const partitionsByTopic = z.array(z.tuple([z.string(), z.array(z.int().nonnegative())]))
 const userData = z.object({ topics: z.array(z.string()), owned: partitionsByTopic, generation: z.int() })
 
-export function encodeSubscription({ topics, owned, generation }: Subscription): Buffer {
+/** `found` are the topics that the names and patterns stand for. */
+export function encodeSubscription({ topics, owned, generation }: Subscription, found: readonly string[]): Buffer {
   const data: z.infer<typeof userData> = { topics: [...topics], owned: grouped(owned), generation }
-  const names = topics.filter((topic) => !isTopicPattern(topic))
+  const names = [...new Set([...found, ...owned.map(({ topic }) => topic)])]
   return Buffer.concat([int16(version), int32(names.length), ...names.map(string), bytes(JSON.stringify(data))])
 }
 

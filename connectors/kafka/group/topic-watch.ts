@@ -6,6 +6,7 @@ import type { Subscription } from './subscription.ts'
 const everyMs = 2000
 /** A broker that has just started may not know every topic yet. */
 const goneAfterMs = 5000
+const namingMs = 1000
 
 /** Numbers of partitions, by topic. */
 export type PartitionCounts = ReadonlyMap<string, number>
@@ -30,6 +31,7 @@ export class TopicWatch {
   readonly #missing = new Map<string, number>()
   #known: PartitionCounts = new Map()
   #watching: AbortController | undefined
+  #named: readonly string[] = []
 
   /** `signal` ends it. */
   constructor(lookUp: LookUpTopics, signal: AbortSignal) {
@@ -50,6 +52,19 @@ export class TopicWatch {
     this.#watching = watching
     void this.#watch(look, changed, AbortSignal.any([watching.signal, this.#signal]))
     return this.#known
+  }
+
+  /** The topics that the names and patterns stand for, as far as that can be found out soon. */
+  async named(topics: readonly string[]): Promise<readonly string[]> {
+    if (!topics.some(isTopicPattern)) return topics
+    const look = this.#lookUp('all').then(
+      (found) => {
+        this.#named = [...found.keys()].filter((topic) => matchesTopic(topics, topic))
+      },
+      () => undefined,
+    )
+    await Promise.race([look, pause(namingMs, this.#signal)])
+    return this.#named
   }
 
   /** Someone else leads now. */

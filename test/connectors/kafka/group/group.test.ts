@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { AssignerProtocol } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Lane } from '../../../../connectors/kafka/group/lane.ts'
 import { Fatal, Fenced, Retryable } from '../../../../src/core/errors.ts'
@@ -230,6 +231,19 @@ describe.skipIf(address === undefined)('members of a group', () => {
     await first.leave()
     const lane = await (await open()).join({ topics: [topic], group }).lane()
     await expect(lane.read(many, patience())).rejects.toMatchObject({ constructor: Fatal, code: 'position_beyond_end' })
+  })
+
+  // Brokers let the positions of topics that no member names expire.
+  test('a member that reads by a pattern names the topics that fit', async () => {
+    const [topic, group] = [await client.topic(1), `g-${randomUUID()}`]
+    const member = (await open()).join({ topics: [`${topic.slice(0, -3)}*`], group })
+    await member.lane()
+    const admin = client.kafka.admin()
+    await admin.connect()
+    const [described] = (await admin.describeGroups([group])).groups
+    await admin.disconnect()
+    const told = described?.members.map((each) => AssignerProtocol.MemberMetadata.decode(each.memberMetadata)?.topics)
+    expect(told).toEqual([[topic]])
   })
 
   test('the lanes of a topic that is deleted end', async () => {
