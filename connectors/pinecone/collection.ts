@@ -31,6 +31,7 @@ export class PineconeCollection implements Collection {
   readonly #fingerprint: string
   readonly #dimension: number
   readonly #fields: FieldTypes
+  #settling: Promise<unknown> = Promise.resolve()
 
   constructor(connection: Connection, catalog: Catalog, name: string, description: Description) {
     const { fingerprint, dimension, fields } = description
@@ -61,24 +62,41 @@ export class PineconeCollection implements Collection {
   }
 
   async upsert(points: readonly VectorPoint[]): Promise<Rejection[]> {
-    const rejections: Rejection[] = []
-    const fresh = new Map<string, FieldType>()
-    const accepted = new Map<string, Accepted>()
     if (points.some((point) => this.#fields.isNews(point))) await this.#refresh()
-    for (const [index, point] of points.entries()) {
-      const row = toRow(point)
-      const rejection = sizeProblem(row) ?? this.#fields.refusal(point, this.#dimension, fresh)
-      if (rejection !== undefined) rejections.push({ index, ...rejection })
-      // Of one id several times the last counts.
-      else accepted.set(row.id, { index, row })
-    }
-    if (fresh.size > 0) {
-      await this.#catalog.learn(this.#namespace.name, fresh)
-      this.#fields.merge(fresh)
-    }
+    const { accepted, rejections } = await this.#accept(points)
     const parts = requests(accepted.values(), requestLimits)
     const refused = await inParallel(parts, (part) => writeApart(part, (some) => this.#write(some)))
     return [...rejections, ...refused.flat()].sort((left, right) => left.index - right.index)
+  }
+
+  /** The records that can be stored, the last of each id, and an answer to the others. Settles what new fields hold. */
+  async #accept(points: readonly VectorPoint[]): Promise<{ accepted: Map<string, Accepted>; rejections: Rejection[] }> {
+    for (;;) {
+      const rejections: Rejection[] = []
+      const fresh = new Map<string, FieldType>()
+      const accepted = new Map<string, Accepted>()
+      for (const [index, point] of points.entries()) {
+        const row = toRow(point)
+        const rejection = sizeProblem(row) ?? this.#fields.refusal(point, this.#dimension, fresh)
+        if (rejection !== undefined) rejections.push({ index, ...rejection })
+        else accepted.set(row.id, { index, row })
+      }
+      if (fresh.size === 0) return { accepted, rejections }
+      await this.#settle(fresh)
+    }
+  }
+
+  /** One after the other, as the first to say what a field holds counts; another process may have said so before. */
+  #settle(types: ReadonlyMap<string, FieldType>): Promise<void> {
+    const turn = this.#settling.then(async () => {
+      await this.#refresh()
+      const missing = [...types].filter(([field]) => this.#fields.type(field) === undefined)
+      if (missing.length === 0) return
+      await this.#catalog.learn(this.#namespace.name, missing)
+      this.#fields.merge(missing)
+    })
+    this.#settling = turn.catch(() => undefined)
+    return turn
   }
 
   async delete(ids: readonly string[]): Promise<void> {

@@ -55,6 +55,7 @@ export class QdrantCollection implements Collection {
   readonly #name: string
   readonly #stored: StoredCollection
   readonly #types: FieldTypes
+  #settling: Promise<unknown> = Promise.resolve()
 
   constructor(client: QdrantClient, name: string, stored: StoredCollection) {
     this.#client = client
@@ -134,8 +135,15 @@ export class QdrantCollection implements Collection {
     }
   }
 
+  /** One after the other, as the first to say what a field holds counts. */
+  #settle(types: ReadonlyMap<string, FieldType>): Promise<void> {
+    const turn = this.#settling.then(() => this.#settleNow(types))
+    this.#settling = turn.catch(() => undefined)
+    return turn
+  }
+
   /** A field's index says what it holds. Another process may have made one first, which then counts. */
-  async #settle(types: ReadonlyMap<string, FieldType>): Promise<void> {
+  async #settleNow(types: ReadonlyMap<string, FieldType>): Promise<void> {
     await this.#refresh()
     for (const [field, type] of types) {
       if (this.#types.type(field) !== undefined) continue

@@ -181,6 +181,16 @@ export function vectorStoreContract(
       expect(await ids(collection)).toEqual(['good', 'typed'])
     })
 
+    test('of two first values of a field that are written at once, one says what the field holds', async () => {
+      const collection = await filled([])
+      const answers = await Promise.all([
+        collection.upsert([pointOf('number', [1, 0, 0], { priority: 1 })]),
+        collection.upsert([pointOf('text', [1, 0, 0], { priority: 'high' })]),
+      ])
+      expect(answers.flat().map(({ code }) => code)).toEqual(['field_type'])
+      expect(await collection.count()).toBe(1)
+    })
+
     test('a wrong query is the caller’s mistake', async () => {
       const collection = await filled([pointOf('a', [1, 0, 0], {})])
       const vector = vectorOf(1, 0, 0)

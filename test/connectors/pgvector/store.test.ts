@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net'
 import { Client, Pool } from 'pg'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { Database } from '../../../connectors/pgvector/database.ts'
+import { storeFailure } from '../../../connectors/pgvector/failure.ts'
 import { openPgVector } from '../../../connectors/pgvector/index.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import type { Filter } from '../../../src/core/filter.ts'
@@ -48,6 +49,11 @@ async function silenceable(target: string) {
   own.host = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
   return { url: own.href, silence: (value: boolean) => (silent = value), close: () => proxy.close() }
 }
+
+test('a password that is asked for and missing is fatal', () => {
+  const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string')
+  expect(storeFailure('a first statement', error)).toMatchObject({ name: 'Fatal', code: 'vectors_refused' })
+})
 
 describe.skipIf(server === undefined)('the pgvector store', () => {
   test('many processes may open the same collection of a new database at once', async () => {

@@ -128,6 +128,15 @@ test('what Pinecone could not hold is refused by index', async () => {
   expect(await collection.count()).toBe(1)
 })
 
+test('a point that is refused does not say what a field holds', async () => {
+  const collection = await store.open(spec)
+  const rejections = await collection.upsert([
+    pointOf('a', [1, 0, 0], { text: 'x'.repeat(45_000) }),
+    pointOf('b', [1, 0, 0], { text: 5 }),
+  ])
+  expect(rejections).toMatchObject([{ index: 0, code: 'too_large' }])
+})
+
 test('what was written is found by the next search, however long Pinecone takes to show it', async () => {
   const collection = await store.open(spec)
   await collection.upsert([pointOf('a', [1, 0, 0], { n: 1 })])
