@@ -178,6 +178,30 @@ describe('Protobuf', () => {
     expect(decode(Buffer.from('ca010178d80105', 'hex'))).not.toHaveProperty('card')
   })
 
+  test('an entry of a map without a value has the value of an empty message', () => {
+    const { decode } = contract()
+    expect(decode(Buffer.from('aa01020807', 'hex'))).toMatchObject({ lines: { 7: { sku: '', count: 0 } } })
+    const times = 'map<int32, google.protobuf.Timestamp> times = 1;'
+    const known = contract(`syntax = "proto3"; import "google/protobuf/timestamp.proto"; message A { ${times} }`)
+    expect(known.decode(Buffer.from('0a020807', 'hex'))).toEqual({ times: { 7: '1970-01-01T00:00:00Z' } })
+  })
+
+  test('a message that is nested deeper than it could be read is refused', () => {
+    const { validate, encode, decode } = contract('syntax = "proto3"; message A { A a = 1; }')
+    const nested = (depth: number): Json => (depth === 0 ? {} : { a: nested(depth - 1) })
+    expect(decode(encode(nested(100)))).toEqual(nested(100))
+    expect(validate(nested(101))).toEqual([
+      { pointer: '/a'.repeat(101), message: 'is nested more than 100 levels deep' },
+    ])
+  })
+
+  test('a field is not given twice, under both of its names', () => {
+    const { validate } = contract()
+    expect(validate({ a_int32: 1, aInt32: 2 })).toEqual([
+      { pointer: '/aInt32', message: 'is given twice: it is a_int32' },
+    ])
+  })
+
   test('well-known types have their own forms', () => {
     const { encode, decode, validate } = known()
     const value = {

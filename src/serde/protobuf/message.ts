@@ -33,6 +33,8 @@ interface Field {
 /** Compiles messages; a recursive one refers to itself. */
 export class MessageCompiler {
   readonly #messages = new Map<protobuf.Type, Message>()
+  /** How many messages within each other are being checked. */
+  #checking = 0
 
   compile(type: protobuf.Type): Message {
     const known = this.#messages.get(type)
@@ -43,7 +45,16 @@ export class MessageCompiler {
     const message: Message = {
       fieldNames: type.fieldsArray.map(({ name }) => name),
       read: (reader, end, depth, into) => readMessage(fields, byId, reader, end, depth, into),
-      check: (value, place, report) => checkMessage(fields, byName, value, place, report),
+      check: (value, place, report) => {
+        // What is deeper could not be read again.
+        if (this.#checking > maxDepth) return report(place, `is nested more than ${maxDepth} levels deep`)
+        this.#checking += 1
+        try {
+          checkMessage(fields, byName, value, place, report)
+        } finally {
+          this.#checking -= 1
+        }
+      },
       write(value, writer) {
         if (!isJsonObject(value)) return
         for (const field of fields) {
@@ -146,6 +157,7 @@ function checkMessage(
     return
   }
   const taken = new Map<string, string>()
+  const given = new Set<Field>()
   for (const [name, member] of Object.entries(value)) {
     const at = { within: place, name }
     const field = byName.get(name)
@@ -154,6 +166,8 @@ function checkMessage(
       continue
     }
     if (member === null && !field.takesNull) continue
+    if (given.has(field)) report(at, `is given twice: it is ${field.name}`)
+    given.add(field)
     const other = field.oneof === undefined ? undefined : taken.get(field.oneof)
     if (other !== undefined) report(at, `cannot be set beside ${other}: they are of one oneof`)
     if (field.oneof !== undefined) taken.set(field.oneof, name)
@@ -246,7 +260,8 @@ function mapField({ id, keyType }: protobuf.MapField, item: Item): Shape {
         else reader.skipType(partType)
       })
       const map: Record<string, Json> = isJsonObject(before) ? before : {}
-      put(map, String(name), value ?? item.zero ?? {})
+      // An entry without a value has that of an empty message.
+      put(map, String(name), value ?? item.zero ?? item.read(protobuf.Reader.create(Uint8Array.of(0)), depth))
       return map
     },
     check(value, place, report) {
