@@ -24,7 +24,7 @@ export interface FetchTarget {
 }
 
 /** How long a broker may wait for a first record when every partition is asked for, and when some are left out. */
-const longPollMs = 250
+const longPollMs = 500
 const shortPollMs = 20
 const answerBytes = 8 << 20
 /** Failures that are over sooner are not worth telling. */

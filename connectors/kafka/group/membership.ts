@@ -22,7 +22,8 @@ import type { TopicWatch } from './topic-watch.ts'
 
 const protocol = { type: 'consumer', name: 'millrace-cooperative' } as const
 const heartbeatMs = 1000
-const guardMs = 100
+/** How soon, and how long after that at most, it is looked whether the session has run out. */
+const [soonMs, latestMs] = [20, 1000]
 const joinGroupKey = 11
 /** How long leaving waits for an id that was asked for. */
 const givenIdMs = 500
@@ -278,7 +279,8 @@ export class Membership {
   async #guard(): Promise<void> {
     const { signal } = this.#end
     while (!signal.aborted) {
-      await pause(guardMs, signal)
+      const { left } = this.ownership
+      await pause(left > 0 ? Math.min(Math.max(soonMs, left), latestMs) : latestMs, signal)
       if (signal.aborted || !this.ownership.ranOut) continue
       this.#lose({ forgotten: false })
       this.#options.trouble(unheard(this.#options.group))

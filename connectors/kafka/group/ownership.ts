@@ -40,8 +40,13 @@ export class Ownership {
   }
 
   get holds(): boolean {
-    if (this.#from === undefined) return false
+    return this.left > 0
+  }
+
+  /** For how long it still holds if nothing more is heard, milliseconds. */
+  get left(): number {
+    if (this.#from === undefined) return 0
     const { steady, wall } = this.#now()
-    return steady - this.#from.steady < this.#sessionTimeout && wall - this.#from.wall < this.#sessionTimeout
+    return this.#sessionTimeout - Math.max(steady - this.#from.steady, wall - this.#from.wall)
   }
 }

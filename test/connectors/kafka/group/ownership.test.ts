@@ -10,6 +10,7 @@ describe('ownership', () => {
     ownership.confirm(time)
     time = { steady: 99, wall: 1099 }
     expect(ownership.holds).toBe(true)
+    expect(ownership.left).toBe(1)
     ownership.confirm({ steady: 50, wall: 1050 })
     ownership.confirm({ steady: 20, wall: 1020 })
     time = { steady: 149, wall: 1149 }
@@ -31,7 +32,7 @@ describe('ownership', () => {
     const ownership = new Ownership(100, () => time)
     ownership.confirm(time)
     ownership.end()
-    expect(ownership.holds).toBe(false)
+    expect([ownership.holds, ownership.left]).toEqual([false, 0])
   })
 })
 
