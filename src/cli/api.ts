@@ -15,14 +15,23 @@ const problem = z.looseObject({
   title: z.string().optional(),
   detail: z.string().optional(),
   hint: z.string().optional(),
-  errors: z.array(z.object({ index: z.number().optional(), message: z.string() })).optional(),
+  errors: z
+    .array(z.object({ index: z.number().optional(), pointer: z.string().optional(), message: z.string() }))
+    .optional(),
 })
+
+interface EventError {
+  readonly index?: number | undefined
+  /** JSON pointer into the event. */
+  readonly pointer?: string | undefined
+  readonly message: string
+}
 
 /** The server has refused a request, or has failed on it. */
 export class ApiError extends MillraceError {
   readonly status: number
   /** What is wrong with single events of the request, by their index in it. */
-  readonly errors: readonly { readonly index?: number | undefined; readonly message: string }[]
+  readonly errors: readonly EventError[]
 
   constructor(status: number, detail: ErrorDetail, errors: ApiError['errors']) {
     super(detail)

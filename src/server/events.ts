@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { errorCode, InvalidInput } from '../core/errors.ts'
+import { errorCode, errorMessage, InvalidInput } from '../core/errors.ts'
 import { type Json, type LogRecord, sizeOf, type TopicPartition } from '../core/event.ts'
 import type { EventLog, TopicInfo } from '../core/event-log.ts'
 import type { Codec } from '../core/serde.ts'
@@ -241,6 +241,6 @@ function show(codec: Codec, { partition, offset, timestamp, key, value, headers 
     const decoded: Json = value === null ? null : codec.decode(value)
     return { ...common, value: decoded }
   } catch (error) {
-    return { ...common, value: null, error: `${errorCode(error) ?? 'bad_bytes'}: the value is not ${codec.format}` }
+    return { ...common, value: null, error: `${errorCode(error) ?? 'bad_bytes'}: ${errorMessage(error)}` }
   }
 }

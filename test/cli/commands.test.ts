@@ -142,6 +142,12 @@ describe('without a running process', () => {
       code: 1,
       stderr: expect.stringContaining('event 2: there is no key at /id'),
     })
+    await mkdir(join(folder.path, 'schemas'), { recursive: true })
+    await writeFile(join(folder.path, 'schemas', 'bad.schema.json'), '{"properties":{"id":{"type":"integer"}}}')
+    expect(await cli('publish', 'bad', '{"id":"x"}')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('event 1 at /id: must be integer'),
+    })
     expect(JSON.parse((await cli('topics', 'describe', 'bad', '--json')).stdout).records).toBe(0)
     expect(await cli('publish', 'bad', '--file', 'gone.ndjson')).toMatchObject({
       code: 1,

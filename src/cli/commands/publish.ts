@@ -165,9 +165,10 @@ function explain(error: unknown, topic: string, accepted: number, batch: readonl
     return new MillraceError({ code: error.code, message: error.message, hint, cause: error })
   }
   const details = error instanceof ApiError ? error.errors : []
-  const wrong = details.slice(0, shownErrors).flatMap(({ index, message }) => {
+  const wrong = details.slice(0, shownErrors).flatMap(({ index, pointer = '', message }) => {
     const line = index === undefined ? undefined : batch[index]
-    return line === undefined ? [] : [`${line.where}: ${message}`]
+    const place = pointer === '' || message.includes(pointer) ? '' : ` at ${pointer}`
+    return line === undefined ? [] : [`${line.where}${place}: ${message}`]
   })
   const more = details.length > shownErrors ? [`and ${details.length - shownErrors} more`] : []
   const before = `${formatCount(accepted)} events were accepted; nothing from ${batch[0]?.where ?? 'there'} on`
