@@ -13,3 +13,17 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   await new Bell().next([signal], milliseconds)
 }
+
+/** Fails like a request that timed out if no answer has come by then. */
+export async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = Object.assign(new Error('no answer in time'), { name: 'KafkaJSRequestTimeoutError' })
+    timer = setTimeout(() => reject(error), milliseconds)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

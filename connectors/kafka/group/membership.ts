@@ -4,11 +4,12 @@ import type { MillraceError } from '../../../src/core/errors.ts'
 import type { TopicPartition } from '../../../src/core/event.ts'
 import type { Cluster } from '../cluster.ts'
 import { explain, kafkaErrorType } from '../errors.ts'
-import { backOff, pause } from './backoff.ts'
+import { backOff, pause, within } from './backoff.ts'
 import { Bell } from './bell.ts'
 import { Coordinator } from './connections.ts'
 import { finalError, requiredMemberId, verdictOf } from './group-answers.ts'
 import { unheard } from './group-errors.ts'
+import { requestJoin } from './join-request.ts'
 import { now, Ownership } from './ownership.ts'
 import { type Candidate, planRound } from './planning.ts'
 import {
@@ -24,7 +25,6 @@ const protocol = { type: 'consumer', name: 'millrace-cooperative' } as const
 const heartbeatMs = 1000
 /** How soon, and how long after that at most, it is looked whether the session has run out. */
 const [soonMs, latestMs] = [20, 1000]
-const joinGroupKey = 11
 /** How long leaving waits for an id that was asked for. */
 const givenIdMs = 500
 /** What is over sooner is not worth telling. */
@@ -219,20 +219,16 @@ export class Membership {
 
   /** The first time, the coordinator answers an id to join with. It is kept, so that leaving works from then on. */
   async #join(broker: Broker, metadata: Buffer) {
-    const { default: joinGroup } = await import('kafkajs/src/protocol/requests/joinGroup/index.js')
-    const newest = Math.max(...joinGroup.versions.map(Number))
-    const version = Math.min(newest, broker.versions?.[joinGroupKey]?.maxVersion ?? newest)
     for (;;) {
-      const request = joinGroup.protocol({ version })({
-        groupId: this.#options.group,
-        sessionTimeout: this.#options.sessionTimeout,
-        rebalanceTimeout: this.#rebalanceTimeout,
-        memberId: this.#memberId,
-        protocolType: protocol.type,
-        groupProtocols: [{ name: protocol.name, metadata }],
-      })
       try {
-        return await broker.connectionPool.send(request)
+        return await requestJoin(broker, {
+          group: this.#options.group,
+          sessionTimeout: this.#options.sessionTimeout,
+          rebalanceTimeout: this.#rebalanceTimeout,
+          memberId: this.#memberId,
+          protocol,
+          metadata,
+        })
       } catch (error) {
         const given = requiredMemberId(error)
         if (given === undefined) throw error
@@ -340,18 +336,5 @@ export class Membership {
   #enter(phase: 'joining' | 'syncing' | 'stable'): void {
     if (this.#phase !== 'left') this.#phase = phase
     this.#changed.ring()
-  }
-}
-
-async function within<T>(answer: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const error = Object.assign(new Error('no answer in time'), { name: 'KafkaJSRequestTimeoutError' })
-    timer = setTimeout(() => reject(error), milliseconds)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
