@@ -1,4 +1,4 @@
-import { errorMessage, Fatal, Retryable } from '../../src/core/errors.ts'
+import { errorMessage, Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
 
 export interface OauthOptions {
   readonly tokenUrl: string
@@ -15,9 +15,16 @@ const defaultLifeMs = 5 * 60_000
 /**
  * Answers access tokens by the client credentials grant (RFC 6749, section 4.4). A token serves until a minute before it
  * expires, or for half its life if that is shorter. Throws `Retryable` (`token_unavailable`), or `Fatal` when the
- * credentials are refused.
+ * credentials are refused; at once `InvalidInput` for an address with credentials in it.
  */
 export function oauthTokens(options: OauthOptions): () => Promise<string> {
+  const { username, password } = new URL(options.tokenUrl)
+  // Such an address cannot be asked, and would stand in every message.
+  if (username !== '' || password !== '')
+    throw new InvalidInput({
+      code: 'incomplete_sasl',
+      message: 'kafka.sasl.tokenUrl must not hold a user or password: clientId and clientSecret are for that',
+    })
   let current: { readonly token: string; readonly until: number } | undefined
   let fetching: Promise<string> | undefined
   return async () => {

@@ -67,3 +67,9 @@ test('wrong credentials are final, trouble of the endpoint passes, and neither t
   await expect(token()).rejects.toBeInstanceOf(Retryable)
   expect(await token()).toBe('a')
 })
+
+test('an address with credentials in it is refused, and does not get into messages', () => {
+  const open = () => oauthTokens({ tokenUrl: 'https://me:very-secret@host/token', clientId: 'me', clientSecret: 'x' })
+  expect(open).toThrow('must not hold a user or password')
+  expect(open).not.toThrow('very-secret')
+})
