@@ -1,18 +1,26 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node'
-import { type Rejection, Retryable } from '../../src/core/errors.ts'
+import { Fatal, type Rejection, Retryable } from '../../src/core/errors.ts'
 import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
 import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
-import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import type {
+  Collection,
+  CollectionSpec,
+  Match,
+  StoredPoint,
+  VectorPoint,
+  VectorQuery,
+} from '../../src/core/vector-store.ts'
 import { requests, writeApart } from '../../src/core/vector-writes.ts'
 import type { Connection } from './connection.ts'
-import { keysExpression, type Predicate, toExpression } from './expression.ts'
+import { keysAfter, keysExpression, type Predicate, toExpression } from './expression.ts'
 import { NotLoaded } from './failure.ts'
-import { keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow } from './rows.ts'
+import { isInOrder, keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow, toStoredPoint } from './rows.ts'
 import { column, type Description, fieldProperties, milvusName, readDescription } from './schema.ts'
 
 /** What one request may hold, well below the 64 MB that Milvus takes. */
 const requestLimits = { items: 4_000, size: 16 * 1024 * 1024, sizeOf: ({ bytes }: Accepted) => bytes }
 const maximumRequestDeletes = 1_000
+const scanPage = 500
 const storeAttempts = 5
 /** A large collection takes long until it is in memory. */
 const loadTimeoutMs = 600_000
@@ -111,6 +119,37 @@ export class MilvusCollection implements Collection {
       }),
     )
     return Number(data[0]?.['count(*)'] ?? 0)
+  }
+
+  /** In the order of the keys: what is written meanwhile shifts no page. */
+  async *scan(): AsyncIterable<readonly StoredPoint[]> {
+    for (let after: string | undefined = ''; ; ) {
+      const rows = await this.#page(after)
+      after = rows.map((row) => String(row[column.key])).at(-1)
+      if (after === undefined) return
+      yield rows.map(toStoredPoint)
+    }
+  }
+
+  /** The rows behind a key, about as many as a page has; none if there are no more. */
+  async #page(after: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const { data } = await this.#loaded(`reading from collection "${this.#name}"`, (client) =>
+      client.query({
+        collection_name: this.#milvusName,
+        filter: keysAfter(after),
+        output_fields: resultColumns,
+        limit: scanPage,
+        // Without these two, the rows of a page are any that fit, or leave out what a segment had no room for.
+        params: { iterator: true, reduce_stop_for_best: true },
+        consistency_level: this.#connection.sdk.ConsistencyLevelEnum[consistency],
+      }),
+    )
+    if (isInOrder([after, ...data.map((row) => String(row[column.key]))])) return data
+    throw new Fatal({
+      code: 'scan_unordered',
+      message: `Milvus at ${this.#connection.where} does not list collection "${this.#name}" in the order of its keys, so points could be left out.`,
+      hint: 'Use a newer version of Milvus or Milvus Lite.',
+    })
   }
 
   /** Makes a call that needs the collection in memory, and sees to that if it is not. */

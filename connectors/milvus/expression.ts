@@ -64,6 +64,11 @@ export function keysExpression(keys: readonly string[]): string {
   return `${column.key} in [${keys.map(literal).join(', ')}]`
 }
 
+/** The keys behind this one, in the order of their UTF-8. No key is empty, so all are behind the empty text. */
+export function keysAfter(key: string): string {
+  return `${column.key} > ${literal(key)}`
+}
+
 function literal(value: Scalar): string {
   if (typeof value === 'string') return quote(value)
   if (typeof value === 'boolean') return String(value)

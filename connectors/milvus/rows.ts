@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { FieldValue } from '../../src/core/filter.ts'
 import { fieldKey, fieldOfKey, isHashedKey, keyOfId } from '../../src/core/vector-rules.ts'
-import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
+import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
 import { column, maximumFieldsBytes, maximumKeyBytes, maximumTextBytes } from './schema.ts'
 
-/** The columns of a search's answer: everything but the vector. */
+/** The columns of an answer: everything but the vector. */
 export const resultColumns: string[] = [
   column.key,
   column.longId,
@@ -58,21 +58,31 @@ export function measureFields({ id, fields }: VectorPoint): { readonly bytes: nu
   return { bytes }
 }
 
-/** One hit of a search. Milvus answers 64-bit integers as texts. */
-export function toMatch(hit: Readonly<Record<string, unknown>>): Match {
-  const key = String(hit[column.key])
-  const longId = String(hit[column.longId] ?? '')
+/** Whether keys are in the order of their UTF-8, each once. */
+export function isInOrder(keys: readonly string[]): boolean {
+  const texts = keys.map((key) => Buffer.from(key))
+  return texts.every((text, index) => index === 0 || Buffer.compare(texts[index - 1] ?? text, text) < 0)
+}
+
+/** One row of an answer. Milvus answers 64-bit integers as texts. */
+export function toStoredPoint(row: Readonly<Record<string, unknown>>): StoredPoint {
+  const key = String(row[column.key])
+  const longId = String(row[column.longId] ?? '')
   return {
     id: isHashedKey(key) ? longId : key,
-    score: Math.max(-1, Math.min(1, Number(hit.score))),
-    fields: readFields(hit[column.fields]),
-    timestamp: Number(hit[column.timestamp]),
+    fields: readFields(row[column.fields]),
+    timestamp: Number(row[column.timestamp]),
     position: {
-      topic: String(hit[column.topic]),
-      partition: Number(hit[column.partition]),
-      offset: Number(hit[column.offset]),
+      topic: String(row[column.topic]),
+      partition: Number(row[column.partition]),
+      offset: Number(row[column.offset]),
     },
   }
+}
+
+/** One hit of a search. */
+export function toMatch(hit: Readonly<Record<string, unknown>>): Match {
+  return { ...toStoredPoint(hit), score: Math.max(-1, Math.min(1, Number(hit.score))) }
 }
 
 function readFields(value: unknown): Record<string, FieldValue> {

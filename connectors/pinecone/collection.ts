@@ -8,13 +8,20 @@ import {
   matchesCondition,
 } from '../../src/core/filter.ts'
 import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
-import type { Collection, CollectionSpec, Match, VectorPoint, VectorQuery } from '../../src/core/vector-store.ts'
+import type {
+  Collection,
+  CollectionSpec,
+  Match,
+  StoredPoint,
+  VectorPoint,
+  VectorQuery,
+} from '../../src/core/vector-store.ts'
 import { Refused, requests, writeApart } from '../../src/core/vector-writes.ts'
 import type { Catalog, Description } from './catalog.ts'
 import type { Connection } from './connection.ts'
 import { type Native, toNative } from './filter.ts'
 import { Namespace, orMissing } from './namespace.ts'
-import { isWritten, keyOf, type Row, toMatch, toRow, toValues } from './records.ts'
+import { isWritten, keyOf, type Row, toMatch, toRow, toStoredPoint, toValues } from './records.ts'
 import { type Accepted, addressable, chunks, inParallel, requestLimits } from './requests.ts'
 
 /** Pinecone's limits: https://docs.pinecone.io/reference/api/database-limits/operation-limits */
@@ -135,6 +142,21 @@ export class PineconeCollection implements Collection {
       index.describeIndexStats(),
     )
     return stats.namespaces?.[namespace]?.recordCount ?? 0
+  }
+
+  /** In the order of the ids, as Pinecone lists them: what is written meanwhile shifts no page. */
+  async *scan(): AsyncIterable<readonly StoredPoint[]> {
+    const namespace = this.#namespace.name
+    let paginationToken: string | undefined
+    do {
+      const options = { namespace, ...(paginationToken === undefined ? {} : { paginationToken }) }
+      const page = await orMissing(
+        this.#namespace.read(`listing collection "${namespace}"`, (index) => index.listPaginated(options)),
+      )
+      const stored = await this.#fetch((page?.vectors ?? []).flatMap(({ id }) => id ?? []))
+      yield [...stored].map(([key, metadata]) => toStoredPoint(key, metadata))
+      paginationToken = page?.pagination?.next
+    } while (paginationToken !== undefined && paginationToken !== '')
   }
 
   /** Resolves once other processes too find what was written here. */

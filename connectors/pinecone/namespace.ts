@@ -77,9 +77,11 @@ export class Namespace {
 
   /** Resolves once others too find what was written through this object. */
   async settled(doing: string, timeoutMs: number = freshnessTimeoutMs): Promise<void> {
-    if (this.#found >= this.#written) return
+    const wanted = this.#written
+    if (this.#found >= wanted) return
     const query = { namespace: this.name, vector: this.#probe, topK: 1 }
     await this.query(doing, (index) => index.query(query), timeoutMs)
+    this.#found = Math.max(this.#found, wanted)
   }
 
   async #until(doing: string, arrived: () => Promise<boolean>, timeoutMs: number = freshnessTimeoutMs): Promise<void> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { FieldValue } from '../../src/core/filter.ts'
 import { fieldKey, fieldOfKey, keyOfId } from '../../src/core/vector-rules.ts'
-import type { Match, VectorPoint } from '../../src/core/vector-store.ts'
+import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
 
 export type Metadata = Record<string, string | number | boolean>
 
@@ -55,9 +55,12 @@ export function toMatch(
   score: number | undefined,
   metadata: Readonly<Record<string, unknown>> | undefined = {},
 ): Match {
+  return { ...toStoredPoint(key, metadata), score: Math.max(-1, Math.min(1, score ?? 0)) }
+}
+
+export function toStoredPoint(key: string, metadata: Readonly<Record<string, unknown>>): StoredPoint {
   return {
     id: typeof metadata[own.id] === 'string' ? String(metadata[own.id]) : key,
-    score: Math.max(-1, Math.min(1, score ?? 0)),
     fields: readFields(metadata),
     timestamp: Number(metadata[own.timestamp]),
     position: {

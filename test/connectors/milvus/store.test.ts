@@ -102,6 +102,27 @@ describe.skipIf(address === undefined)('a Milvus server', () => {
     expect(await collection.count()).toBe(500)
   }, 60_000)
 
+  test('a scan gives each point once that was there all along, whatever is written and deleted meanwhile', async () => {
+    const collection = await store.open(specOf())
+    const odd = ['\u{10000}', '\uffee', 'grüße', 'a\nb\\"c"', 'sha256:abc', ' ', '', 'long/'.repeat(400)]
+    const stay = [...odd, ...Array.from({ length: 1_300 }, (_, n) => `s${(n * 7_919) % 1_300}`)]
+    const leave = Array.from({ length: 200 }, (_, n) => `l${n}`)
+    const points = (ids: readonly string[]) => ids.map((id, n) => pointOf(id, [1, n, 0], { n, text: id.slice(-9) }, n))
+    expect(await collection.upsert([...points(stay), ...points(leave)])).toEqual([])
+    const seen: string[] = []
+    let pages = 0
+    for await (const page of collection.scan?.() ?? []) {
+      for (const { id, fields } of page) expect(fields.text).toBe(id.slice(-9))
+      seen.push(...page.map(({ id }) => id))
+      await collection.upsert(points(Array.from({ length: 40 }, (_, n) => `${n % 2 === 0 ? 'a' : 'z'}${pages}-${n}`)))
+      await collection.delete(leave.slice(pages * 50, (pages + 1) * 50))
+      pages++
+    }
+    expect(pages).toBeGreaterThan(2)
+    expect(new Set(seen).size).toBe(seen.length)
+    expect(stay.filter((id) => !seen.includes(id))).toEqual([])
+  }, 60_000)
+
   test('numbers and texts come back and compare as they are', async () => {
     const collection = await store.open(specOf())
     const numbers = [0, -1, 2 ** 53, -(2 ** 53), 2 ** 62, 1e20, 1e21, -1e300, 5e-324, 0.1 + 0.2]

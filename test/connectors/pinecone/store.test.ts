@@ -92,6 +92,44 @@ test('a filter that Pinecone cannot decide among too many is refused, not answer
   await expect(search).rejects.toMatchObject({ code: 'filter_too_broad' })
 }, 60_000)
 
+test('a scan gives each point once that was there all along, whatever is written and deleted meanwhile', async () => {
+  const collection = await store.open(spec)
+  const nothing: unknown[] = []
+  for await (const page of collection.scan?.() ?? []) nothing.push(...page)
+  expect(nothing).toEqual([])
+  const stay = [...points(350), pointOf('grüße', [1, 0, 0], { n: 1 })]
+  const leave = points(350).map((point) => ({ ...point, id: `l${point.id}` }))
+  await collection.upsert([...stay, ...leave])
+  server.settings.freshnessMs = 20
+  const seen = new Map<string, VectorPoint['fields']>()
+  let pages = 0
+  for await (const page of collection.scan?.() ?? []) {
+    for (const { id, fields } of page) {
+      expect(seen.has(id)).toBe(false)
+      seen.set(id, fields)
+    }
+    await collection.upsert(
+      points(20).map((point) => ({ ...point, id: `${pages % 2 === 0 ? 'a' : 'z'}${pages}${point.id}` })),
+    )
+    await collection.delete(leave.slice(pages * 50, (pages + 1) * 50).map(({ id }) => id))
+    pages++
+  }
+  expect(pages).toBeGreaterThan(3)
+  for (const { id, fields } of stay) expect(seen.get(id)).toEqual(fields)
+})
+
+test('a scan asks once only whether what was written is there', async () => {
+  const collection = await store.open(spec)
+  await collection.upsert(points(150))
+  const before = server.requests.length
+  let count = 0
+  for await (const page of collection.scan?.() ?? []) count += page.length
+  expect(count).toBe(150)
+  const asked = server.requests.slice(before).map((request) => request.replace(/.*\/data\/millrace/, ''))
+  expect(asked.filter((path) => path === '/query')).toHaveLength(1)
+  expect(asked.filter((path) => path === '/vectors/list')).toHaveLength(2)
+})
+
 test('ids that Pinecone does not take are kept beside a hash', async () => {
   const collection = await store.open(spec)
   const ids = [
