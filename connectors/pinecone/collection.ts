@@ -110,13 +110,12 @@ export class PineconeCollection implements Collection {
     const keys = [...new Set(ids.map(keyOf))]
     const namespace = this.#namespace.name
     await inParallel(chunks(keys, maximumDeletes), async (some) => {
-      const last = some.at(-1) ?? ''
       const doing = `deleting from collection "${namespace}"`
       await orMissing(
         this.#namespace.write(
           doing,
           (index) => index.deleteMany({ ids: some, namespace }),
-          async (index) => !Object.hasOwn((await index.fetch({ ids: [last], namespace })).records, last),
+          (index) => areGone(index, namespace, some),
         ),
       )
     })
@@ -255,4 +254,13 @@ function sizeProblem({ metadata }: Row): Omit<Rejection, 'index'> | undefined {
 async function isStored(index: Index, namespace: string, row: Row): Promise<boolean> {
   const { records } = await index.fetch({ ids: [row.id], namespace })
   return isWritten(row, records[row.id]?.metadata)
+}
+
+/** All of them: one that was never there says nothing about the others. */
+async function areGone(index: Index, namespace: string, ids: readonly string[]): Promise<boolean> {
+  for (const some of addressable(ids)) {
+    const { records } = await index.fetch({ ids: some, namespace })
+    if (Object.keys(records).length > 0) return false
+  }
+  return true
 }
