@@ -40,11 +40,14 @@ describe.skipIf(!mayRun || milvus === undefined)('three processes of one group o
   }, 300_000)
 
   it('double events without the journal, so the test above can fail', async () => {
-    const { clickhouse: rows, vectors } = await run(false)
-    expect(rows.doubled).toBeGreaterThan(0)
-    expect({ missing: rows.missing, vectors }).toEqual({
-      missing: 0,
-      vectors: { events: 20_000, missing: 0, doubled: 0 },
-    })
-  }, 300_000)
+    // A kill has to fall between an insert and its commit. Mostly one of the first dozen does.
+    let doubled = 0
+    for (let attempt = 0; attempt < 3 && doubled === 0; attempt++) {
+      const { clickhouse: rows, vectors } = await run(false)
+      expect(rows.missing).toBe(0)
+      expect(vectors).toEqual({ events: 20_000, missing: 0, doubled: 0 })
+      doubled = rows.doubled
+    }
+    expect(doubled).toBeGreaterThan(0)
+  }, 600_000)
 })
