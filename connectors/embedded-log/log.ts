@@ -12,6 +12,7 @@ import type {
 } from '../../src/core/event-log.ts'
 import { partitionOf } from '../../src/core/partitioner.ts'
 import type { StateReader } from '../../src/core/state.ts'
+import { checkTopic } from '../../src/core/topic-config.ts'
 import { encodeRecords, type Piece } from './chunk.ts'
 import { GroupMember } from './group-member.ts'
 import { GroupStore } from './group-store.ts'
@@ -22,7 +23,7 @@ import { PartitionReader, PartitionStore } from './partition-store.ts'
 import { Producers } from './producers.ts'
 import { StateStore } from './state-store.ts'
 import { openStore, type Store } from './store.ts'
-import { checkTopic, type Topic, Topics } from './topics.ts'
+import { mostPartitions, type Topic, Topics } from './topics.ts'
 
 export interface EmbeddedLogOptions {
   /** How long a silent member keeps its partitions, milliseconds. Default 10,000. */
@@ -159,7 +160,7 @@ class EmbeddedLog implements EventLog {
 
   async ensureTopic(name: string, config: Partial<TopicConfig> = {}): Promise<void> {
     const { store, topics } = this.#parts
-    checkTopic(name, config)
+    checkTopic(name, config, mostPartitions)
     store.refresh()
     if (!topics.needs(name, config)) return
     await store.writeEssential(() => topics.ensure(name, config))

@@ -1,6 +1,7 @@
-import { InvalidInput, NotFound } from '../../src/core/errors.ts'
+import { NotFound } from '../../src/core/errors.ts'
 import type { TopicConfig } from '../../src/core/event-log.ts'
 import { didYouMean } from '../../src/core/nearest.ts'
+import { definedSettings } from '../../src/core/topic-config.ts'
 import type { Store, Table } from './store.ts'
 
 export interface Topic {
@@ -16,7 +17,7 @@ const defaults: TopicConfig = {
   retentionBytes: 10e9,
   compact: false,
 }
-const mostPartitions = 1024
+export const mostPartitions = 1024
 
 /** The topics by name. Read from the store each time, for another process may have changed them. */
 export class Topics {
@@ -54,7 +55,7 @@ export class Topics {
   /** Inside a transaction. */
   ensure(name: string, changes: Partial<TopicConfig>): void {
     const topic = this.find(name)
-    const config = topic ? merge(topic.config, changes) : { ...defaults, ...defined(changes) }
+    const config = topic ? merge(topic.config, changes) : { ...defaults, ...definedSettings(changes) }
     const id = topic?.id ?? 1 + this.all().reduce((highest, each) => Math.max(highest, each.id), 0)
     this.#table.putSync(Buffer.from(name), Buffer.from(JSON.stringify({ id, config })))
   }
@@ -63,28 +64,7 @@ export class Topics {
 /** Partitions never become fewer: their records would be lost. */
 function merge(before: TopicConfig, changes: Partial<TopicConfig>): TopicConfig {
   const partitions = Math.max(before.partitions, changes.partitions ?? 1)
-  return { ...before, ...defined(changes), partitions }
-}
-
-function defined(changes: Partial<TopicConfig>): Partial<TopicConfig> {
-  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
-}
-
-/** Throws `InvalidInput` for a name that Kafka would not take either, and for impossible settings. */
-export function checkTopic(name: string, { partitions, retentionMs, retentionBytes }: Partial<TopicConfig>): void {
-  if (!/^[A-Za-z0-9._-]{1,249}$/.test(name) || name === '.' || name === '..')
-    throw new InvalidInput({
-      code: 'bad_topic_name',
-      message: `"${name}" cannot be a topic's name: 1 to 249 letters, digits, ".", "_" and "-"`,
-    })
-  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= mostPartitions))
-    throw badConfig(name, `partitions must be a whole number from 1 to ${mostPartitions}`)
-  for (const [option, value] of Object.entries({ retentionMs, retentionBytes }))
-    if (value !== undefined && !(value >= 0)) throw badConfig(name, `${option} must be 0 or more`)
-}
-
-function badConfig(name: string, problem: string): InvalidInput {
-  return new InvalidInput({ code: 'bad_topic_config', message: `topic "${name}": ${problem}` })
+  return { ...before, ...definedSettings(changes), partitions }
 }
 
 function parse(name: string, stored: Buffer): Topic {

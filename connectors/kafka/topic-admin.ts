@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PartitionMetadata } from 'kafkajs/src/broker/index.js'
-import { Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
+import { Fatal, Retryable } from '../../src/core/errors.ts'
 import type { TopicConfig, TopicInfo } from '../../src/core/event-log.ts'
+import { checkTopic, definedSettings } from '../../src/core/topic-config.ts'
 import type { Broker, Cluster } from './cluster.ts'
 import { BrokerError, explain, isConnectionLost, isMetadataStale, isUnauthorized, kafkaErrorType } from './errors.ts'
 import { isInternalTopic } from './internal-topic.ts'
@@ -48,12 +49,13 @@ export class TopicAdmin {
 
   /** Creates the topic or changes what differs; partitions only ever become more. */
   async ensure(name: string, config: Partial<TopicConfig> = {}, further: Record<string, string> = {}): Promise<void> {
-    checkTopic(name, config)
+    checkTopic(name, config, mostPartitions)
     const wish = JSON.stringify([name, config])
     if (Date.now() < (this.#believed.get(wish) ?? 0)) return
     await this.#guard(`making topic "${name}"`, async () => {
       const count = await this.#options.topics.find(name)
-      if (count === undefined && (await this.#create(name, { ...defaults, ...defined(config) }, further))) return
+      if (count === undefined && (await this.#create(name, { ...defaults, ...definedSettings(config) }, further)))
+        return
       await this.#adapt(name, config)
     })
     if (this.#believed.size >= mostBelieved) this.#believed.clear()
@@ -144,7 +146,7 @@ export class TopicAdmin {
     }
     const present = (await this.#configs([name])).get(name)
     if (present === undefined) return
-    const [before, after] = [configEntries(present), configEntries({ ...present, ...defined(wish) })]
+    const [before, after] = [configEntries(present), configEntries({ ...present, ...definedSettings(wish) })]
     const changed = Object.entries(after).filter(([key, value]) => before[key] !== value)
     if (changed.length === 0) return
     const entries = changed.map(([key, value]) => ({ name: key, value }))
@@ -269,25 +271,4 @@ export async function listOffsets(
     }),
   )
   return offsets
-}
-
-function defined(changes: Partial<TopicConfig>): Partial<TopicConfig> {
-  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
-}
-
-/** Throws `InvalidInput` for a name that Kafka does not take, and for impossible settings. */
-function checkTopic(name: string, { partitions, retentionMs, retentionBytes }: Partial<TopicConfig>): void {
-  if (!/^[A-Za-z0-9._-]{1,249}$/.test(name) || name === '.' || name === '..')
-    throw new InvalidInput({
-      code: 'bad_topic_name',
-      message: `"${name}" cannot be a topic's name: 1 to 249 letters, digits, ".", "_" and "-"`,
-    })
-  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= mostPartitions))
-    throw badConfig(name, `partitions must be a whole number from 1 to ${mostPartitions}`)
-  for (const [option, value] of Object.entries({ retentionMs, retentionBytes }))
-    if (value !== undefined && !(value >= 0)) throw badConfig(name, `${option} must be 0 or more`)
-}
-
-function badConfig(name: string, problem: string): InvalidInput {
-  return new InvalidInput({ code: 'bad_topic_config', message: `topic "${name}": ${problem}` })
 }
