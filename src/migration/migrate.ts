@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidInput, NotFound, Retryable } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
+import { didYouMean } from '../core/nearest.ts'
 import type { PipelineSpec } from '../core/pipeline.ts'
 import type { Collection, VectorStore } from '../core/vector-store.ts'
 import type { EngineContext } from '../engine/build.ts'
 import { heardMs, type Place, type Places } from './places.ts'
-import { bringsVectors, Replay, replayOf, writesTo } from './replay.ts'
+import { bringsVectors, collectionsOf, Replay, replayOf, writesTo } from './replay.ts'
 import { takeOver } from './take-over.ts'
 
 export interface MigrationOptions {
@@ -74,7 +75,7 @@ const reserveMs = 25_000
 export async function migrate(options: MigrationOptions): Promise<MigrationResult> {
   const { collection, store, places, signal } = options
   const writers = options.specs.filter((spec) => writesTo(spec, collection))
-  if (writers.length === 0) throw noWriter(collection)
+  if (writers.length === 0) throw noWriter(collection, collectionsOf(options.specs))
   const place = (await places.latest(collection)) ?? { current: collection }
   const old = await store.find(place.current)
   const fingerprint = await wantedFingerprint(options, writers)
@@ -101,10 +102,10 @@ export async function migrate(options: MigrationOptions): Promise<MigrationResul
   return result(switched ? 'switched' : 'interrupted', switched ? next.name : begun.current)
 }
 
-function noWriter(collection: string): NotFound {
+function noWriter(collection: string, known: readonly string[]): NotFound {
   return new NotFound({
     code: 'pipeline_not_found',
-    message: `No pipeline writes to the collection "${collection}", so there is nothing to make its vectors from.`,
+    message: `No pipeline writes to the collection "${collection}"${didYouMean(collection, known)}`,
     hint: 'Name the pipeline files that are run, if they are not those of the runtime.',
   })
 }

@@ -17,6 +17,11 @@ export function writesTo(spec: PipelineSpec, collection: string): boolean {
   return spec.sinks.some((use) => collectionOf(use) === collection)
 }
 
+/** The collections that pipelines write to. */
+export function collectionsOf(specs: readonly PipelineSpec[]): string[] {
+  return specs.flatMap(({ sinks }) => sinks.flatMap((use) => collectionOf(use) ?? []))
+}
+
 /** Whether the vectors that it writes come with its events, and not from a model. */
 export function bringsVectors({ sinks }: PipelineSpec, collection: string): boolean {
   const written = sinks.filter((use) => collectionOf(use) === collection)
