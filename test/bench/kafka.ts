@@ -3,16 +3,15 @@ import { Kafka, logLevel } from 'kafkajs'
 import { openKafkaLog } from '../../connectors/kafka/index.ts'
 import { startClickHouseServer } from '../services/clickhouse-server.ts'
 import { startKafka } from '../services/kafka.ts'
-import { call, pipelineStatus, rowsIn, until } from '../support/api.ts'
 import type { Benchmark } from './figure.ts'
-import { amount, order } from './orders.ts'
+import { order } from './orders.ts'
 import { startProduct } from './product.ts'
+import { workOff } from './work-off.ts'
 
 const topic = 'orders'
 const events = 1_000_000
 const partitions = 4
 const batch = 5_000
-const longestMs = 180_000
 
 const pipeline = `
 name: orders
@@ -39,20 +38,7 @@ export const kafka: Benchmark = {
       { 'pipelines/orders.yaml': pipeline },
       { env: { KAFKA_BROKERS: broker.brokers, CLICKHOUSE_URL: clickhouse.url } },
     )
-    const samples: { readonly read: number; readonly at: number; readonly memory: number }[] = []
-    await until(async () => {
-      const { totals, lag } = await call(`${product.address}/v1/pipelines/orders`, pipelineStatus)
-      samples.push({ read: totals.read, at: performance.now(), memory: await product.memory() })
-      return lag === 0 && totals.read >= events
-    }, longestMs)
-    const rows = await rowsIn(product.address, 'orders')
-    const expected = Array.from({ length: events }, (_, n) => amount(n)).filter((value) => value > 5).length
-    if (rows !== expected) throw new Error(`${rows} rows for ${expected} events`)
-    const moving = samples.filter(({ read }) => read > 0)
-    const first = moving[0]
-    const last = moving.at(-1)
-    if (!first || !last) throw new Error('nothing was read')
-    const rate = ((last.read - first.read) * 1000) / (last.at - first.at)
+    const { rate, last } = await workOff(product, events)
     return [
       { name: 'bare kafkajs consumer, which only counts', value: bare, unit: 'events/s' },
       { name: 'Kafka → filter → map → ClickHouse', value: rate, unit: 'events/s', least: 100_000 },

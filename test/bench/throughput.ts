@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
-import { call, pipelineStatus, rowsIn, until } from '../support/api.ts'
 import { tempFolder } from '../support/cli.ts'
 import type { Benchmark } from './figure.ts'
-import { amount, order } from './orders.ts'
+import { order } from './orders.ts'
 import { startProduct } from './product.ts'
+import { workOff } from './work-off.ts'
 
 const pipeline = `
 name: orders
@@ -18,7 +18,6 @@ sinks:
       columns: { at: { type: DateTime64(3), from: timestamp }, order: UInt64, customer: String, amount: Float64, country: LowCardinality(String) }
 `
 const events = 2_000_000
-const longestMs = 180_000
 const batch = 5_000
 
 /** The log is filled first, so that the figure is the pipeline's alone. */
@@ -29,25 +28,13 @@ export const throughput: Benchmark = {
     await using folder = await tempFolder()
     await fill(join(folder.path, 'data/log'))
     await using product = await startProduct({ 'pipelines/orders.yaml': pipeline }, { folder: folder.path })
-    const samples: { readonly read: number; readonly at: number; readonly memory: number }[] = []
-    await until(async () => {
-      const { totals, lag } = await call(`${product.address}/v1/pipelines/orders`, pipelineStatus)
-      samples.push({ read: totals.read, at: performance.now(), memory: await product.memory() })
-      return lag === 0 && totals.read >= events
-    }, longestMs)
-    const rows = await rowsIn(product.address, 'orders')
-    const expected = Array.from({ length: events }, (_, n) => amount(n)).filter((value) => value > 5).length
-    if (rows !== expected) throw new Error(`${rows} rows for ${expected} events`)
-    const moving = samples.filter(({ read }) => read > 0)
-    const first = moving[0]
-    const last = moving.at(-1)
-    if (!first || !last) throw new Error('nothing was read')
-    const memoryAt = (share: number) => moving.find(({ read }) => read >= share * events)?.memory ?? Number.NaN
-    const peak = Math.max(...moving.map(({ memory }) => memory))
+    const { rate, samples, last } = await workOff(product, events)
+    const memoryAt = (share: number) => samples.find(({ read }) => read >= share * events)?.memory ?? Number.NaN
+    const peak = Math.max(...samples.map(({ memory }) => memory))
     return [
       {
         name: 'log → filter → map → ClickHouse',
-        value: ((last.read - first.read) * 1000) / (last.at - first.at),
+        value: rate,
         unit: 'events/s',
         least: 50_000,
       },
