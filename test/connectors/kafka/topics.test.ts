@@ -36,14 +36,18 @@ describe.skipIf(brokers === undefined)('topics on Kafka', async () => {
     await admin.createTopics({ topics: [{ topic, configEntries: [{ name: 'max.message.bytes', value: '123456' }] }] })
     await log.ensureTopic(topic, { retentionMs: 0, retentionBytes: 5_000_000 })
     await log.ensureTopic(topic, { compact: true })
-    expect(await configOf(topic)).toMatchObject({
-      'max.message.bytes': '123456',
-      'retention.ms': '-1',
-      'retention.bytes': '5000000',
-      'cleanup.policy': 'compact',
-    })
-    const listed = (await other.topics()).find(({ name }) => name === topic)
-    expect(listed?.config).toEqual({ partitions: 1, retentionMs: 0, retentionBytes: 5_000_000, compact: true })
+    // The controller answers; its brokers show it a moment later.
+    const soon = { timeout: 5_000 }
+    await expect
+      .poll(() => configOf(topic), soon)
+      .toMatchObject({
+        'max.message.bytes': '123456',
+        'retention.ms': '-1',
+        'retention.bytes': '5000000',
+        'cleanup.policy': 'compact',
+      })
+    const listed = async () => (await other.topics()).find(({ name }) => name === topic)?.config
+    await expect.poll(listed, soon).toEqual({ partitions: 1, retentionMs: 0, retentionBytes: 5_000_000, compact: true })
   })
 
   test('that another process gives more partitions take records there', async () => {
