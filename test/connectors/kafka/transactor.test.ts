@@ -32,6 +32,7 @@ describe.skipIf(brokers === undefined)('a transaction on Kafka', async () => {
     partition: 0,
     records: [{ key: null, value: bytes(value) }],
   })
+  /** What readers of what is committed see: the brokers mark a commit in the partitions after they have answered it. */
   const stored = async (topic: string) =>
     (await reader.read({ topic, partition: 0 }, 0, many)).map(({ value }) => text(value))
 
@@ -46,7 +47,7 @@ describe.skipIf(brokers === undefined)('a transaction on Kafka', async () => {
     expect(failure).toMatchObject({ constructor: WriteFailed, aborted: true })
     // Under the number of the lost batch the broker would answer that it has this one already.
     await transactor.write([share(topic, 'b')])
-    expect(await stored(topic)).toEqual(['a', 'b'])
+    await expect.poll(() => stored(topic)).toEqual(['a', 'b'])
   })
 
   test('of one who was fenced stores nothing, and the newest owner goes on', async () => {
@@ -62,7 +63,7 @@ describe.skipIf(brokers === undefined)('a transaction on Kafka', async () => {
     expect(isProducerFenced(await first.recover().catch((error: unknown) => error))).toBe(true)
     await second.recover()
     await second.write([share(topic, 'b')])
-    expect(await stored(topic)).toEqual(['a', 'b'])
+    await expect.poll(() => stored(topic)).toEqual(['a', 'b'])
   })
 })
 
