@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { errorCode, errorMessage } from '../core/errors.ts'
-import { readModel, verifyFile } from '../embedding/model.ts'
+import { readModel, verifyFile } from '../embedding/models/model.ts'
 import { packageRoot } from './package.ts'
 import { formatBytes } from './table.ts'
 

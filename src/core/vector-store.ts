@@ -32,6 +32,17 @@ export interface VectorQuery {
   readonly minScore?: number | undefined
 }
 
+/** The search for words, beside that for meaning. */
+export interface WordQuery {
+  /** In lower case, each once, at least one. See `wordsOf`. */
+  readonly words: readonly string[]
+  /** What the matches' similarity is told to. */
+  readonly vector: Float32Array
+  /** How many matches at most. */
+  readonly k: number
+  readonly filter?: Filter | undefined
+}
+
 export interface Match {
   readonly id: string
   /** Cosine similarity, -1 to 1; descending in a result. */
@@ -49,6 +60,12 @@ export interface Collection {
   delete(ids: readonly string[]): Promise<void>
   /** Throws `InvalidInput` for an unknown field in the filter or a vector of another dimension. */
   search(query: VectorQuery): Promise<Match[]>
+  /**
+   * Points with at least one of the words in their fields that hold texts: those with more and rarer ones first, as far as
+   * the store can tell, so that whoever asks for enough of them has the best. `score` is the cosine similarity all the same.
+   * Stores that cannot look for words leave it out.
+   */
+  searchWords?(query: WordQuery): Promise<Match[]>
   count(): Promise<number>
   /**
    * Every point that was there when it began, in any order, in pages. What is written or deleted meanwhile may be in them

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
+import { unusable } from '../models/model.ts'
 import type { Reply, Task, ThreadData } from './messages.ts'
-import { unusable } from './model.ts'
 
 /** The thread ended without an answer. What it was doing may be tried again on another one. */
 export class ThreadDied extends Error {}

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { errorMessage, Fatal } from '../core/errors.ts'
+import { errorMessage, Fatal } from '../../core/errors.ts'
+import { type Model, type ModelFile, unreadable, unusable, verifyFile } from '../models/model.ts'
 import type { CountReply, EmbedReply } from './messages.ts'
-import { type Model, type ModelFile, unreadable, unusable, verifyFile } from './model.ts'
 import { TextTokenizer, type TokenizedText } from './tokenizer.ts'
 
 /** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */

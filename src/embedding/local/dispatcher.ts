@@ -1,8 +1,8 @@
-import { errorMessage, Fatal } from '../core/errors.ts'
+import { errorMessage, Fatal } from '../../core/errors.ts'
+import { unusable } from '../models/model.ts'
+import type { Warn } from '../warn.ts'
 import type { Reply, Task, ThreadData } from './messages.ts'
-import { unusable } from './model.ts'
 import { ModelThread, ThreadDied } from './thread.ts'
-import type { Warn } from './warn.ts'
 
 /** Work for one thread. Either `done` or `failed` is called, once. */
 export interface Job {

@@ -1,9 +1,9 @@
-import { InvalidInput } from '../core/errors.ts'
-import { Capacity } from './capacity.ts'
+import { InvalidInput } from '../../core/errors.ts'
+import { Capacity } from '../capacity.ts'
+import type { EmbedRequest } from '../request.ts'
 import type { Job } from './dispatcher.ts'
 import type { EmbedReply, Reply } from './messages.ts'
 import { estimateTokens, type QueuedText, TextQueue } from './queue.ts'
-import type { EmbedRequest } from './request.ts'
 
 export type Priority = 'query' | 'bulk'
 

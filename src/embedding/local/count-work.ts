@@ -1,5 +1,5 @@
-import { InvalidInput } from '../core/errors.ts'
-import { Capacity } from './capacity.ts'
+import { InvalidInput } from '../../core/errors.ts'
+import { Capacity } from '../capacity.ts'
 import type { Job } from './dispatcher.ts'
 
 interface Part {

@@ -1,4 +1,4 @@
-import type { EmbedRequest } from './request.ts'
+import type { EmbedRequest } from '../request.ts'
 
 /** A text on its way to its vector, with everyone who waits for it. */
 export interface QueuedText {

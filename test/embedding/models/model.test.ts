@@ -1,11 +1,11 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { Fatal } from '../../src/core/errors.ts'
-import { createEmbedder } from '../../src/embedding/embedder.ts'
-import { readModel } from '../../src/embedding/model.ts'
-import { ModelSession } from '../../src/embedding/session.ts'
-import { modelFolder, openEmbedder, temporaryFolder } from './support.ts'
+import { Fatal } from '../../../src/core/errors.ts'
+import { createEmbedder } from '../../../src/embedding/embedder.ts'
+import { ModelSession } from '../../../src/embedding/local/session.ts'
+import { readModel } from '../../../src/embedding/models/model.ts'
+import { modelFolder, openEmbedder, temporaryFolder } from '../support.ts'
 
 async function copyOfModel(): Promise<string> {
   const folder = await temporaryFolder()

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { errorMessage } from '../core/errors.ts'
+import { errorMessage } from '../../core/errors.ts'
 import type { Reply, Task, ThreadData } from './messages.ts'
 import { ModelSession } from './session.ts'
 

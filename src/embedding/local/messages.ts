@@ -1,4 +1,4 @@
-import type { Model } from './model.ts'
+import type { Model } from '../models/model.ts'
 
 /** What a worker thread is started with. */
 export interface ThreadData {

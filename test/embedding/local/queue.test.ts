@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { type QueuedText, TextQueue } from '../../src/embedding/queue.ts'
+import { type QueuedText, TextQueue } from '../../../src/embedding/local/queue.ts'
 
 const entry = (estimate: number, text = ''): QueuedText => ({
   text,

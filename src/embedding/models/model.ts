@@ -4,7 +4,7 @@ import { access, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
-import { errorMessage, Fatal } from '../core/errors.ts'
+import { errorMessage, Fatal } from '../../core/errors.ts'
 
 /** A model folder, read but not yet loaded. Plain data: it is handed to the worker threads as it is. */
 export interface Model {
