@@ -1,12 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, Fatal } from '../../core/errors.ts'
-import { type Model, type ModelFile, unreadable, unusable, verifyFile } from '../models/model.ts'
+import { type Model, unusable, verifyFile } from '../models/model.ts'
+import { normalise, pool } from '../models/pooling.ts'
 import type { CountReply, EmbedReply } from './messages.ts'
-import { TextTokenizer, type TokenizedText } from './tokenizer.ts'
-
-/** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */
-const tokensPerRun = 768
+import { TextTokenizer } from './tokenizer.ts'
 
 const sessionOptions: InferenceSession.SessionOptions = {
   intraOpNumThreads: 1,
@@ -16,45 +13,88 @@ const sessionOptions: InferenceSession.SessionOptions = {
   extra: { session: { intra_op: { allow_spinning: '0' }, set_denormal_as_zero: '1' } },
 }
 
-interface Row extends TokenizedText {
-  /** Which text it is. */
-  readonly index: number
+/** What a graph may ask for besides the ids and their mask; anything else is not for texts. */
+const inputs = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids']
+
+/** The graph's output that is used. */
+interface Output {
+  readonly name: string
+  /** It has a vector for each text; otherwise one for each token. */
+  readonly pooled: boolean
 }
 
 /** A loaded model: runs on the thread that loaded it and blocks it. */
 export class ModelSession {
   readonly #model: Model
-  readonly #tokenizer: TextTokenizer
   readonly #session: InferenceSession
+  readonly #output: Output
+  readonly #tokenizer: TextTokenizer
 
-  private constructor(model: Model, tokenizer: TextTokenizer, session: InferenceSession) {
+  private constructor(model: Model, session: InferenceSession, tokenizer: TextTokenizer) {
     this.#model = model
-    this.#tokenizer = tokenizer
     this.#session = session
+    this.#output = findOutput(model, session)
+    this.#tokenizer = tokenizer
+    const unknown = session.inputNames.find((name) => !inputs.includes(name))
+    if (unknown !== undefined) {
+      throw unusable(`the model ${model.weights.path} wants an input "${unknown}": it is not for texts alone.`)
+    }
   }
 
-  /** Throws `Fatal` (`model_unusable`) when a file is missing, has the wrong checksum or is no such model. */
+  /**
+   * Throws `Fatal` (`model_unusable`) when a file is missing, has the wrong checksum or is no such model, or when its
+   * vectors have another dimension than its configuration says.
+   */
   static async load(model: Model): Promise<ModelSession> {
-    const [weights, tokenizer, tokenizerConfig] = await Promise.all([
-      readVerified(model.weights),
-      readVerified(model.tokenizer),
-      readVerified(model.tokenizerConfig),
-    ])
+    await Promise.all([model.weights, ...model.weightsData].map(verifyFile))
+    const tokenizer = await TextTokenizer.load(model)
     try {
-      const session = await InferenceSession.create(weights, sessionOptions)
-      return new ModelSession(model, makeTokenizer(tokenizer, tokenizerConfig, model.maxTokens), session)
+      // By its path and not by its content: data that lies in files beside it is found so, of whatever size.
+      const session = await InferenceSession.create(model.weights.path, sessionOptions)
+      return new ModelSession(model, session, tokenizer)
     } catch (error) {
       if (error instanceof Fatal) throw error
       throw unusable(`the model ${model.weights.path} cannot be loaded: ${errorMessage(error)}.`, error)
     }
   }
 
+  /**
+   * One run of the model over these texts' token ids, special tokens included, each at most `maxTokens` long and none
+   * empty. Rows are padded to the longest. Answers the vectors one behind the other: `dimension` numbers each, of length 1.
+   */
+  async run(rows: readonly Int32Array[]): Promise<Float32Array<ArrayBuffer>> {
+    const { dimension, outputWidth, pooling } = this.#model
+    const vectors = new Float32Array(rows.length * dimension)
+    if (rows.length === 0) return vectors
+    const length = rows.reduce((longest, row) => Math.max(longest, row.length), 0)
+    const hidden = await this.#infer(rows, length)
+    const expected = rows.length * (this.#output.pooled ? 1 : length) * outputWidth
+    if (hidden.length !== expected) throw this.#wrongWidth((hidden.length / expected) * outputWidth)
+    rows.forEach((row, at) => {
+      const vector = vectors.subarray(at * dimension, (at + 1) * dimension)
+      if (this.#output.pooled) {
+        vector.set(hidden.subarray(at * outputWidth, at * outputWidth + dimension))
+        normalise(vector)
+        return
+      }
+      const from = at * length * outputWidth
+      pool(pooling, hidden.subarray(from, from + row.length * outputWidth), outputWidth, vector)
+    })
+    return vectors
+  }
+
   /** Embeds the texts in runs of near-equal length. */
   async embed(texts: readonly string[]): Promise<EmbedReply> {
-    const rows = texts.map((text, index): Row => ({ index, ...this.#tokenizer.tokenize(text) }))
+    const rows = texts.map((text, index) => ({ index, ...this.#tokenizer.tokenize(text) }))
     rows.sort((a, b) => a.ids.length - b.ids.length)
-    const vectors = new Float32Array(texts.length * this.#model.dimension)
-    for (const run of cutRuns(rows)) await this.#run(run, vectors)
+    const { dimension } = this.#model
+    const vectors = new Float32Array(texts.length * dimension)
+    for (const run of cutRuns(rows)) {
+      const found = await this.run(run.map((row) => row.ids))
+      run.forEach((row, at) => {
+        vectors.set(found.subarray(at * dimension, (at + 1) * dimension), row.index * dimension)
+      })
+    }
     const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0)
     return { kind: 'vectors', vectors, tokens, truncated: rows.filter((row) => row.truncated).length }
   }
@@ -67,56 +107,60 @@ export class ModelSession {
     await this.#session.release()
   }
 
-  async #run(rows: readonly Row[], into: Float32Array): Promise<void> {
-    const length = rows.at(-1)?.ids.length ?? 0
-    const ids = new BigInt64Array(rows.length * length).fill(BigInt(this.#model.padId))
-    const mask = new BigInt64Array(rows.length * length)
-    rows.forEach((row, at) => {
-      row.ids.forEach((id, position) => {
-        ids[at * length + position] = BigInt(id)
-      })
-      mask.fill(1n, at * length, at * length + row.ids.length)
-    })
-    const shape = [rows.length, length]
-    const feeds: Record<string, Tensor> = {
-      input_ids: new Tensor('int64', ids, shape),
-      attention_mask: new Tensor('int64', mask, shape),
+  async #infer(rows: readonly Int32Array[], length: number): Promise<Float32Array> {
+    const size = rows.length * length
+    const data = {
+      input_ids: new BigInt64Array(size).fill(BigInt(this.#model.padId)),
+      attention_mask: new BigInt64Array(size),
+      token_type_ids: new BigInt64Array(size),
+      position_ids: new BigInt64Array(size),
     }
-    if (this.#session.inputNames.includes('token_type_ids')) {
-      feeds.token_type_ids = new Tensor('int64', new BigInt64Array(ids.length), shape)
-    }
-    const pooled = await this.#pooled(feeds, rows, length)
-    const { dimension } = this.#model
     rows.forEach((row, at) => {
-      into.set(pooled.subarray(at * dimension, (at + 1) * dimension), row.index * dimension)
-    })
-  }
-
-  async #pooled(feeds: Record<string, Tensor>, rows: readonly Row[], length: number): Promise<Float32Array> {
-    const inGraph = this.#session.outputNames.includes('sentence_embedding')
-    const name = inGraph ? 'sentence_embedding' : 'last_hidden_state'
-    const data = (await this.#session.run(feeds, [name]))[name]?.data
-    if (!(data instanceof Float32Array)) {
-      throw unusable(`the model ${this.#model.weights.path} has no output "${name}" of type float32.`)
-    }
-    return inGraph ? data : this.#pool(data, rows, length)
-  }
-
-  #pool(hidden: Float32Array, rows: readonly Row[], length: number): Float32Array {
-    const { dimension, pooling } = this.#model
-    const pooled = new Float32Array(rows.length * dimension)
-    rows.forEach((row, at) => {
-      const vector = pooled.subarray(at * dimension, (at + 1) * dimension)
-      const count = pooling === 'cls' ? 1 : row.ids.length
-      for (let token = 0; token < count; token++) {
-        const from = (at * length + token) * dimension
-        for (let i = 0; i < dimension; i++) vector[i] = (vector[i] ?? 0) + (hidden[from + i] ?? 0)
+      const from = at * length
+      for (let token = 0; token < row.length; token++) {
+        data.input_ids[from + token] = BigInt(row[token] ?? 0)
+        data.position_ids[from + token] = BigInt(token)
       }
-      normalise(vector)
+      data.attention_mask.fill(1n, from, from + row.length)
     })
-    return pooled
+    const feeds: Record<string, Tensor> = {}
+    for (const [name, values] of Object.entries(data)) {
+      if (this.#session.inputNames.includes(name)) feeds[name] = new Tensor('int64', values, [rows.length, length])
+    }
+    const { name } = this.#output
+    const result = (await this.#session.run(feeds, [name]))[name]?.data
+    if (result instanceof Float32Array) return result
+    throw unusable(
+      `the output "${name}" of the model ${this.#model.weights.path} is not of type float32. Choose another embedder.dtype.`,
+    )
+  }
+
+  #wrongWidth(width: number): Fatal {
+    const { weights, outputWidth } = this.#model
+    return unusable(`the model ${weights.path} makes vectors of ${width} numbers, its config.json says ${outputWidth}.`)
   }
 }
+
+/** `sentence_embedding` is the whole of the model, pooling and all; without it, the vectors of the tokens. */
+function findOutput(model: Model, { outputNames, outputMetadata }: InferenceSession): Output {
+  if (outputNames.includes('sentence_embedding')) return { name: 'sentence_embedding', pooled: true }
+  const rankThree = outputMetadata.find((output) => output.isTensor && output.shape.length === 3)?.name
+  const name = ['last_hidden_state', 'token_embeddings'].find((known) => outputNames.includes(known)) ?? rankThree
+  if (name !== undefined) return { name, pooled: false }
+  throw unusable(
+    `the model ${model.weights.path} has no vectors of tokens among its outputs (${outputNames.join(', ')}): ` +
+      'it was not exported for feature extraction.',
+  )
+}
+
+interface Row {
+  readonly index: number
+  readonly ids: Int32Array
+  readonly truncated: boolean
+}
+
+/** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */
+const tokensPerRun = 768
 
 /** Rows come in ascending by length; a run ends where its padded tokens or its padding would be too many. */
 function cutRuns(rows: readonly Row[]): Row[][] {
@@ -133,22 +177,4 @@ function cutRuns(rows: readonly Row[]): Row[][] {
   }
   if (run.length > 0) runs.push(run)
   return runs
-}
-
-function normalise(vector: Float32Array): void {
-  const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))
-  if (norm === 0) return
-  for (let i = 0; i < vector.length; i++) vector[i] = (vector[i] ?? 0) / norm
-}
-
-async function readVerified(file: ModelFile): Promise<Buffer> {
-  const content = await readFile(file.path).catch((error: unknown) => {
-    throw unreadable(file.path, error)
-  })
-  verifyFile(file, content)
-  return content
-}
-
-function makeTokenizer(tokenizer: Buffer, config: Buffer, maxTokens: number): TextTokenizer {
-  return new TextTokenizer(JSON.parse(tokenizer.toString('utf8')), JSON.parse(config.toString('utf8')), maxTokens)
 }

@@ -1,23 +1,25 @@
 import { PreTrainedTokenizer } from '@xenova/transformers'
+import { errorMessage } from '../../core/errors.ts'
+import { type Model, readVerified, unusable } from '../models/model.ts'
 
 export interface TokenizedText {
   /** Special tokens included, at most the model's limit. */
-  readonly ids: readonly number[]
+  readonly ids: Int32Array
   readonly truncated: boolean
 }
 
 /** Characters per token that a first look at a long text allows for; a text with longer tokens is looked at again. */
 const charactersPerToken = 8
 
-/** Text to token ids. */
+/** Text to token ids, as a model wants them. Blocks its thread. */
 export class TextTokenizer {
   readonly #tokenizer: PreTrainedTokenizer
   readonly #maxTokens: number
   readonly #head: readonly number[]
   readonly #tail: readonly number[]
 
-  constructor(tokenizer: object, config: object, maxTokens: number) {
-    this.#tokenizer = new PreTrainedTokenizer(tokenizer, config)
+  private constructor(tokenizer: PreTrainedTokenizer, maxTokens: number) {
+    this.#tokenizer = tokenizer
     this.#maxTokens = maxTokens
     const bare = this.#encode('a')
     const framed = this.#tokenizer.encode('a')
@@ -26,16 +28,30 @@ export class TextTokenizer {
     this.#tail = framed.slice(Math.max(start, 0) + bare.length)
   }
 
+  /** Throws `Fatal` (`model_unusable`) when a file is missing, has the wrong checksum or is no tokenizer. */
+  static async load({ tokenizer, tokenizerConfig, maxTokens }: Model): Promise<TextTokenizer> {
+    const [json, config] = await Promise.all([readVerified(tokenizer), readVerified(tokenizerConfig)])
+    try {
+      return new TextTokenizer(new PreTrainedTokenizer(parse(json), parse(config)), maxTokens)
+    } catch (error) {
+      throw unusable(`the tokenizer ${tokenizer.path} cannot be loaded: ${errorMessage(error)}.`, error)
+    }
+  }
+
   /** The ids of a text, cut at the model's limit. Of a long text only the beginning is looked at. */
   tokenize(text: string): TokenizedText {
-    const room = this.#maxTokens - this.#head.length - this.#tail.length
+    const room = Math.max(0, this.#maxTokens - this.#head.length - this.#tail.length)
     let end = prefixEnd(text, this.#maxTokens * charactersPerToken)
     let ids = this.#encode(text.slice(0, end))
     while (ids.length <= room && end < text.length) {
       end = prefixEnd(text, end * 2)
       ids = this.#encode(text.slice(0, end))
     }
-    return { ids: [...this.#head, ...ids.slice(0, room), ...this.#tail], truncated: ids.length > room }
+    const truncated = ids.length > room
+    return {
+      ids: Int32Array.from([...this.#head, ...(truncated ? ids.slice(0, room) : ids), ...this.#tail]),
+      truncated,
+    }
   }
 
   /** Tokens in the whole text, special tokens left out. */
@@ -46,6 +62,12 @@ export class TextTokenizer {
   #encode(text: string): number[] {
     return this.#tokenizer.encode(text, { add_special_tokens: false })
   }
+}
+
+function parse(content: Buffer): object {
+  const value: unknown = JSON.parse(content.toString('utf8'))
+  if (typeof value !== 'object' || value === null) throw new Error('it is no JSON object')
+  return value
 }
 
 /** Where a prefix of about `length` characters ends, between two words so that it has the same tokens as in the whole. */

@@ -4,21 +4,30 @@ import { access, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
+import type { Purpose } from '../../core/embedder.ts'
 import { errorMessage, Fatal } from '../../core/errors.ts'
+import type { Pooling } from './pooling.ts'
 
 /** A model folder, read but not yet loaded. Plain data: it is handed to the worker threads as it is. */
 export interface Model {
   /** The folder's own name. */
   readonly name: string
   readonly weights: ModelFile
+  /** Files beside the weights that hold a part of them. */
+  readonly weightsData: readonly ModelFile[]
   readonly tokenizer: ModelFile
   readonly tokenizerConfig: ModelFile
   /** How token vectors become one vector, for weights that have no output `sentence_embedding`. */
-  readonly pooling: 'mean' | 'cls'
+  readonly pooling: Pooling
+  /** Numbers in each vector: all that the weights give, or the first of them (Matryoshka). */
   readonly dimension: number
+  /** Numbers in each vector as the weights give it. */
+  readonly outputWidth: number
   /** Special tokens included. */
   readonly maxTokens: number
   readonly padId: number
+  /** What it wants before a text, by what the text is for. */
+  readonly prefixes: Readonly<Record<Purpose, string>>
   readonly fingerprint: string
 }
 
@@ -65,18 +74,35 @@ export async function readModel(folder: string): Promise<Model> {
   return {
     name: basename(folder),
     weights,
+    weightsData: [],
     tokenizer,
     tokenizerConfig,
     pooling,
     dimension,
+    outputWidth: dimension,
     maxTokens,
     padId,
+    prefixes: { query: '', passage: '' },
     fingerprint,
   }
 }
 
-/** Throws `Fatal` (`model_unusable`) unless the content has the checksum that its model calls for. */
-export function verifyFile(file: ModelFile, content: Uint8Array): void {
+/** Throws `Fatal` (`model_unusable`) unless the file is there with the checksum that its model calls for. */
+export async function verifyFile(file: ModelFile): Promise<void> {
+  const actual = await hashFile(file.path)
+  if (actual !== file.sha256) throw checksumMismatch(file, actual)
+}
+
+/** The content of a small file. Throws like `verifyFile`. */
+export async function readVerified(file: ModelFile): Promise<Buffer> {
+  const content = await readFile(file.path).catch((error: unknown) => {
+    throw unreadable(file.path, error)
+  })
+  verifyContent(file, content)
+  return content
+}
+
+function verifyContent(file: ModelFile, content: Uint8Array): void {
   const actual = createHash('sha256').update(content).digest('hex')
   if (actual !== file.sha256) throw checksumMismatch(file, actual)
 }
@@ -144,7 +170,7 @@ async function readJson<T>(
     throw unreadable(path, error)
   })
   const sha256 = sums.get(name)
-  if (sha256 !== undefined) verifyFile({ path, sha256 }, content)
+  if (sha256 !== undefined) verifyContent({ path, sha256 }, content)
   try {
     return schema.parse(JSON.parse(content.toString('utf8')))
   } catch (error) {
@@ -161,7 +187,7 @@ async function readOptionalJson<T>(folder: string, name: string, schema: z.ZodTy
 }
 
 /** The error for a model file that is missing or cannot be read. */
-export function unreadable(path: string, error: unknown): Fatal {
+function unreadable(path: string, error: unknown): Fatal {
   return unusable(
     `the model file ${path} cannot be read: ${errorMessage(error)}. Check the embedder's model folder and its permissions.`,
     error,
