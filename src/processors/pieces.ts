@@ -41,7 +41,7 @@ async function rememberedCounts(batch: readonly Event[], state: LaneState): Prom
 }
 
 /** No two events share a position, so what was made of it is never replaced. */
-function isPositional({ id, position }: Event): boolean {
+export function isPositional({ id, position }: Event): boolean {
   const own = positionId(position)
   return id === own || id.startsWith(`${own}#`)
 }

@@ -1,9 +1,73 @@
-import type { Failure } from '../core/component.ts'
+import { z } from 'zod'
+import type { ComponentContext, Failure, Reference } from '../core/component.ts'
 import type { Embedder } from '../core/embedder.ts'
 import { InvalidInput } from '../core/errors.ts'
 import type { Event } from '../core/event.ts'
 import type { Expression } from '../core/expression.ts'
+import { dot } from '../similarity/vector-matrix.ts'
 import { failed } from './outcome.ts'
+
+/** Where a processor takes the meaning of an event from: a vector that it has, or a text that is embedded. */
+export interface MeaningOptions {
+  readonly vector?: string | undefined
+  readonly text?: string | undefined
+}
+
+/** The options of a processor that compares by meaning, beside its own. `eitherOr` says that it needs one of the two. */
+export const meaningOptions = {
+  vector: z.string().min(1).optional().describe('The vector to compare, made by an `embed` before.'),
+  text: z.string().optional().describe('In place of `vector`: an expression for a text, which is embedded here.'),
+}
+
+/** For `refine`. */
+export const eitherOr = [
+  ({ vector, text }: MeaningOptions) => (vector === undefined) !== (text === undefined),
+  'give either "vector" or "text"',
+] as const
+
+export function meaningReferences({ vector, text }: MeaningOptions): Reference[] {
+  const references: Reference[] = []
+  if (vector !== undefined) references.push({ kind: 'vector', path: ['vector'], name: vector })
+  if (text !== undefined) references.push({ kind: 'expression', path: ['text'], text, returns: 'string' })
+  return references
+}
+
+/** The meaning of each event as a vector of length 1, by index, or why it has none. May throw `Retryable` or `Fatal`. */
+export type Meanings = (batch: readonly Event[], signal: AbortSignal) => Promise<(Float32Array | Failure)[]>
+
+export function meaningsOf(
+  { vector, text }: MeaningOptions,
+  embedder: Embedder,
+  { expressions, component }: Pick<ComponentContext, 'expressions' | 'component'>,
+): Meanings {
+  if (text === undefined) {
+    return async (batch) => batch.map((event) => vectorNamed(event, vector ?? '', embedder.dimension, component))
+  }
+  const textOf = expressions.compile(text, 'string')
+  return (batch, signal) => vectorsOf(textsOf(batch, textOf, component), embedder, signal)
+}
+
+function vectorNamed(event: Event, name: string, dimension: number, component: string): Float32Array | Failure {
+  const vector = event.vectors[name]
+  if (vector === undefined) {
+    const message = `${component}: the event has no vector "${name}". Put an "embed" with "as: ${name}" before it.`
+    return { failed: true, code: 'vector_missing', message }
+  }
+  if (vector.length === dimension) return ofLengthOne(vector, name, component)
+  const message = `${component}: the vector "${name}" has ${vector.length} dimensions, the model has ${dimension}.`
+  return { failed: true, code: 'dimension_mismatch', message }
+}
+
+/** How far from 1 a length may be that is only rounded. */
+const rounding = 1e-5
+
+function ofLengthOne(vector: Float32Array, name: string, component: string): Float32Array | Failure {
+  const length = Math.sqrt(dot(vector, vector))
+  if (Math.abs(length - 1) <= rounding) return vector
+  if (length > 0 && length < Number.POSITIVE_INFINITY) return vector.map((value) => value / length)
+  const message = `${component}: the vector "${name}" has the length ${length}, so it points nowhere.`
+  return { failed: true, code: 'vector_without_direction', message }
+}
 
 /** The text of each event, by index, or why it has none that could be embedded. */
 export function textsOf(
