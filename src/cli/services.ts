@@ -6,7 +6,9 @@ import type { RedisServices } from '../../connectors/redis/index.ts'
 import type { Runtime } from '../config/runtime.ts'
 import type { Services } from '../core/services.ts'
 import type { VectorStore } from '../core/vector-store.ts'
-import { createEmbedder, type EmbedderStats, type LocalEmbedder } from '../embedding/embedder.ts'
+import { type CachingEmbedder, createEmbedder, type EmbedderStats } from '../embedding/embedder.ts'
+import { openLocalBackend } from '../embedding/local/index.ts'
+import { readModel } from '../embedding/models/model.ts'
 import { placedStore } from '../migration/placed-store.ts'
 import { Places } from '../migration/places.ts'
 import { createSerde } from '../serde/index.ts'
@@ -53,10 +55,13 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
   const analytics = lazily(async () =>
     openAnalytics(clickhouse ? { ...clickhouse, limits } : { embedded: await folder('clickhouse'), limits }),
   )
-  const model = lazily<LocalEmbedder>(async () =>
+  const model = lazily<CachingEmbedder>(async () =>
     createEmbedder({
-      model: modelFolder(embedder.model),
-      workers: embedder.workers,
+      backend: openLocalBackend({
+        model: await readModel(modelFolder(embedder.model)),
+        workers: embedder.workers,
+        warn,
+      }),
       ...(bindings.redis === undefined
         ? { disk: { folder: await folder('embeddings') } }
         : { shared: (await redis.get()).vectors }),

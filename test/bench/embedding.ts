@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { packageRoot } from '../../src/cli/package.ts'
-import { createEmbedder, type LocalEmbedder } from '../../src/embedding/embedder.ts'
+import { type CachingEmbedder, createEmbedder } from '../../src/embedding/embedder.ts'
+import { openLocalBackend } from '../../src/embedding/local/index.ts'
+import { readModel } from '../../src/embedding/models/model.ts'
 import { type Benchmark, type Figure, quantile } from './figure.ts'
 
 const warmUpTexts = 64
@@ -34,11 +36,12 @@ export const embedding: Benchmark = {
   },
 }
 
-function open(options: { memoryBytes?: number } = {}): Promise<LocalEmbedder> {
-  return createEmbedder({ model: resolve(packageRoot(), 'models/all-MiniLM-L6-v2'), ...options })
+async function open(options: { memoryBytes?: number } = {}): Promise<CachingEmbedder> {
+  const model = await readModel(resolve(packageRoot(), 'models/all-MiniLM-L6-v2'))
+  return createEmbedder({ backend: openLocalBackend({ model }), ...options })
 }
 
-async function throughput(embedder: LocalEmbedder, name: string, given: readonly string[]): Promise<Figure[]> {
+async function throughput(embedder: CachingEmbedder, name: string, given: readonly string[]): Promise<Figure[]> {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   const before = embedder.stats().tokens
@@ -53,12 +56,12 @@ async function throughput(embedder: LocalEmbedder, name: string, given: readonly
   ]
 }
 
-async function idleQuery(embedder: LocalEmbedder): Promise<Figure> {
+async function idleQuery(embedder: CachingEmbedder): Promise<Figure> {
   const value = quantile(await timed(embedder, texts(queries, 8, 12)), 0.99)
   return { name: 'a query while idle, p99', value, unit: 'ms' }
 }
 
-async function queryUnderLoad(embedder: LocalEmbedder): Promise<Figure> {
+async function queryUnderLoad(embedder: CachingEmbedder): Promise<Figure> {
   const caller = new AbortController()
   const bulk = embedder.embed(texts(4_000, 5, 120), { signal: caller.signal }).catch(() => [])
   const value = quantile(await timed(embedder, texts(queriesUnderLoad, 8, 12)), 0.99)
@@ -67,7 +70,7 @@ async function queryUnderLoad(embedder: LocalEmbedder): Promise<Figure> {
   return { name: 'a query during bulk work, p99', value, unit: 'ms' }
 }
 
-async function timed(embedder: LocalEmbedder, given: readonly string[]): Promise<number[]> {
+async function timed(embedder: CachingEmbedder, given: readonly string[]): Promise<number[]> {
   const times: number[] = []
   for (const text of given) {
     const started = performance.now()

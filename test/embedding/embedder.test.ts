@@ -1,15 +1,15 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createEmbedder, type LocalEmbedder } from '../../src/embedding/embedder.ts'
-import { cosine, modelFolder, openEmbedder, sampleText, temporaryFolder } from './support.ts'
+import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
+import { cosine, createLocalEmbedder, openEmbedder, sampleText, temporaryFolder } from './support.ts'
 
 describe('vectors', () => {
-  let embedder: LocalEmbedder
+  let embedder: CachingEmbedder
   const warnings: string[] = []
   beforeAll(async () => {
     const warn = (message: string) => warnings.push(message)
-    embedder = await createEmbedder({ model: modelFolder, workers: 2, memoryBytes: 0, warn })
+    embedder = await createLocalEmbedder({ workers: 2, warn })
   })
   afterAll(() => embedder.close())
 
@@ -167,7 +167,7 @@ describe('the cache', () => {
 
   it('answers from disk after a restart', async () => {
     const disk = { folder: await temporaryFolder() }
-    const before = await createEmbedder({ model: modelFolder, workers: 1, disk })
+    const before = await createLocalEmbedder({ disk })
     const vectors = await before.embed(['one', 'two'])
     await before.close()
 

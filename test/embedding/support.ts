@@ -2,13 +2,24 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { createEmbedder, type EmbedderOptions, type LocalEmbedder } from '../../src/embedding/embedder.ts'
+import { type CachingEmbedder, createEmbedder, type EmbedderOptions } from '../../src/embedding/embedder.ts'
+import { type LocalBackendOptions, openLocalBackend } from '../../src/embedding/local/index.ts'
+import { readModel } from '../../src/embedding/models/model.ts'
 
 export const modelFolder = resolve(import.meta.dirname, '../../models/all-MiniLM-L6-v2')
 
-/** An embedder for one test; without a cache unless the options give one. */
-export async function openEmbedder(options: Partial<EmbedderOptions> = {}): Promise<LocalEmbedder> {
-  const embedder = await createEmbedder({ model: modelFolder, workers: 1, memoryBytes: 0, ...options })
+type Options = Omit<EmbedderOptions, 'backend'> & Omit<LocalBackendOptions, 'model'> & { readonly model?: string }
+
+/** An embedder of the model in a folder, the default one by itself; with one worker and no cache if not said otherwise. */
+export async function createLocalEmbedder(options: Options = {}): Promise<CachingEmbedder> {
+  const { model = modelFolder, workers = 1, crashOn, ...front } = options
+  const backend = openLocalBackend({ model: await readModel(model), workers, crashOn, warn: front.warn })
+  return createEmbedder({ backend, memoryBytes: 0, ...front })
+}
+
+/** The same for one test. */
+export async function openEmbedder(options: Options = {}): Promise<CachingEmbedder> {
+  const embedder = await createLocalEmbedder(options)
   onTestFinished(() => embedder.close())
   return embedder
 }

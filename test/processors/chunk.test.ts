@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Event } from '../../src/core/event.ts'
-import type { LocalEmbedder } from '../../src/embedding/embedder.ts'
+import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
 import { chunk } from '../../src/processors/chunk.ts'
 import { cutTexts } from '../../src/processors/cut-text.ts'
 import { makeWith, openEmbedder, run } from './embedder.ts'
 import { CommittedState, event, summary } from './support.ts'
 
-let embedder: LocalEmbedder
+let embedder: CachingEmbedder
 beforeAll(async () => {
   embedder = await openEmbedder()
 })

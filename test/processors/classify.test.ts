@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { noVectors } from '../../src/core/event.ts'
-import type { LocalEmbedder } from '../../src/embedding/embedder.ts'
+import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
 import { classify } from '../../src/processors/classify.ts'
 import { makeWith, openEmbedder, run } from './embedder.ts'
 import { event, events, summary } from './support.ts'
@@ -12,7 +12,7 @@ const labels = {
 }
 const texts = ['I was charged twice this month', 'Nothing responds since ten minutes', 'How can I add a colleague?']
 
-let embedder: LocalEmbedder
+let embedder: CachingEmbedder
 beforeAll(async () => {
   embedder = await openEmbedder()
 })

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Event } from '../../src/core/event.ts'
-import type { LocalEmbedder } from '../../src/embedding/embedder.ts'
+import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
 import { embed } from '../../src/processors/embed.ts'
 import { makeWith, openEmbedder, run } from './embedder.ts'
 import { event, events, summary } from './support.ts'
 
-let embedder: LocalEmbedder
+let embedder: CachingEmbedder
 beforeAll(async () => {
   embedder = await openEmbedder({ crashOn: 'deadly' })
 })

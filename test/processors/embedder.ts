@@ -3,13 +3,18 @@ import type { AnyProcessor, Outcome, Processor } from '../../src/core/component.
 import type { Embedder } from '../../src/core/embedder.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { LaneState } from '../../src/core/state.ts'
-import { createEmbedder, type EmbedderOptions, type LocalEmbedder } from '../../src/embedding/embedder.ts'
+import { type CachingEmbedder, createEmbedder, type EmbedderOptions } from '../../src/embedding/embedder.ts'
+import { openLocalBackend } from '../../src/embedding/local/index.ts'
+import { readModel } from '../../src/embedding/models/model.ts'
 import { CommittedState, contextFor } from './support.ts'
 
 const model = resolve(import.meta.dirname, '../../models/all-MiniLM-L6-v2')
 
-export function openEmbedder(options: Partial<EmbedderOptions> = {}): Promise<LocalEmbedder> {
-  return createEmbedder({ model, workers: 1, ...options })
+type Options = Omit<EmbedderOptions, 'backend'> & { readonly crashOn?: string }
+
+export async function openEmbedder({ crashOn, ...front }: Options = {}): Promise<CachingEmbedder> {
+  const backend = openLocalBackend({ model: await readModel(model), workers: 1, crashOn })
+  return createEmbedder({ backend, ...front })
 }
 
 /** A processor with the real embedder; it has no other service. */

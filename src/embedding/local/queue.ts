@@ -1,13 +1,10 @@
-import type { EmbedRequest } from '../request.ts'
+import type { Work } from '../backend.ts'
 
-/** A text on its way to its vector, with everyone who waits for it. */
+/** A text on its way to its vector. */
 export interface QueuedText {
-  readonly text: string
-  /** In the cache. */
-  readonly key: string
+  readonly work: Work
   /** Tokens, roughly: enough to put texts of like length together. */
   readonly estimate: number
-  readonly waiters: { readonly request: EmbedRequest; readonly index: number }[]
   /** Attempts that ended the thread or failed. */
   failures: number
 }

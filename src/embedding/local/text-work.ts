@@ -1,21 +1,10 @@
 import { InvalidInput } from '../../core/errors.ts'
-import { Capacity } from '../capacity.ts'
-import type { EmbedRequest } from '../request.ts'
+import type { Work } from '../backend.ts'
 import type { Job } from './dispatcher.ts'
 import type { EmbedReply, Reply } from './messages.ts'
 import { estimateTokens, type QueuedText, TextQueue } from './queue.ts'
 
-export type Priority = 'query' | 'bulk'
-
-/** How much waits or runs at most, of each priority. Whoever brings more waits. */
-export interface QueueBounds {
-  readonly texts: number
-  readonly characters: number
-}
-
 export interface TextEvents {
-  /** A vector is there. */
-  vector(entry: QueuedText, vector: Float32Array): void
   /** For the first time, a text was longer than the model takes. */
   firstCut(): void
 }
@@ -27,42 +16,28 @@ const leastTokensPerJob = 128
 /** A text that fails this often, the last time alone, is given up. */
 const maxFailures = 2
 
-/** The texts that wait or run, each once however many ask for it. */
+type Priority = Work['priority']
+
+/** The texts that wait or run. */
 export class TextWork {
   readonly #dimension: number
   readonly #maxTokens: number
   readonly #on: TextEvents
   readonly #queues: Readonly<Record<Priority, TextQueue>> = { query: new TextQueue(), bulk: new TextQueue() }
-  readonly #capacity: Readonly<Record<Priority, Capacity>>
-  readonly #inFlight = new Map<string, { readonly entry: QueuedText; readonly priority: Priority }>()
+  readonly #entries = new Map<Work, QueuedText>()
+  #batches = 0
   #computed = 0
   #tokens = 0
   #truncated = 0
 
-  constructor(
-    { dimension, maxTokens }: { readonly dimension: number; readonly maxTokens: number },
-    bounds: QueueBounds,
-    on: TextEvents,
-  ) {
+  constructor({ dimension, maxTokens }: { readonly dimension: number; readonly maxTokens: number }, on: TextEvents) {
     this.#dimension = dimension
     this.#maxTokens = maxTokens
     this.#on = on
-    const capacity = () => new Capacity(bounds.texts, bounds.characters)
-    this.#capacity = { query: capacity(), bulk: capacity() }
   }
 
   get totals() {
-    return { computed: this.#computed, tokens: this.#tokens, truncated: this.#truncated }
-  }
-
-  /** Texts that wait or run. */
-  get depth(): number {
-    return this.#inFlight.size
-  }
-
-  /** Calls that wait for room. */
-  get callersWaiting(): number {
-    return this.#capacity.query.waiting + this.#capacity.bulk.waiting
+    return { computed: this.#computed, tokens: this.#tokens, truncated: this.#truncated, batches: this.#batches }
   }
 
   /** Roughly: if the texts were spread over ever so many threads. */
@@ -70,34 +45,15 @@ export class TextWork {
     return Math.ceil((this.#queues.query.tokens + this.#queues.bulk.tokens) / leastTokensPerJob)
   }
 
-  /** Adds a waiter to a text that is already on its way; a query takes it along to the front. */
-  join(text: string, priority: Priority, request: EmbedRequest, index: number): boolean {
-    const known = this.#inFlight.get(text)
-    if (known === undefined) return false
-    known.entry.waiters.push({ request, index })
-    if (priority === 'query' && this.#queues.bulk.remove(known.entry)) this.#queues.query.add(known.entry)
-    return true
+  add(work: Work): void {
+    const entry: QueuedText = { work, estimate: estimateTokens(work.text, this.#maxTokens), failures: 0 }
+    this.#entries.set(work, entry)
+    this.#queues[work.priority].add(entry)
   }
 
-  tryEnter(text: string, priority: Priority): boolean {
-    return this.#capacity[priority].tryEnter(text.length)
-  }
-
-  enter(text: string, priority: Priority, signal: AbortSignal): Promise<void> {
-    return this.#capacity[priority].enter(text.length, signal)
-  }
-
-  /** Gives back room that was entered and is not needed after all. */
-  leave(text: string, priority: Priority): void {
-    this.#capacity[priority].leave(text.length)
-  }
-
-  /** Queues a text for which room was entered. */
-  add(text: string, key: string, priority: Priority, request: EmbedRequest, index: number): void {
-    const estimate = estimateTokens(text, this.#maxTokens)
-    const entry: QueuedText = { text, key, estimate, waiters: [{ request, index }], failures: 0 }
-    this.#inFlight.set(text, { entry, priority })
-    this.#queues[priority].add(entry)
+  hurry(work: Work): void {
+    const entry = this.#entries.get(work)
+    if (entry !== undefined && this.#queues.bulk.remove(entry)) this.#queues.query.add(entry)
   }
 
   /** A job of the oldest texts; texts nobody waits for any more are dropped on the way. */
@@ -119,7 +75,7 @@ export class TextWork {
 
   #job(entries: readonly QueuedText[]): Job {
     return {
-      task: { kind: 'embed', texts: entries.map((entry) => entry.text) },
+      task: { kind: 'embed', texts: entries.map(({ work }) => work.text) },
       done: (reply) => this.#done(entries, reply),
       failed: (message) => {
         for (const entry of entries) this.#tryAgain(entry, message)
@@ -130,16 +86,15 @@ export class TextWork {
   #done(entries: readonly QueuedText[], reply: Reply): void {
     if (reply.kind !== 'vectors') return
     this.#count(entries.length, reply)
-    entries.forEach((entry, at) => {
+    entries.forEach(({ work }, at) => {
+      this.#entries.delete(work)
       // A copy, so that one vector that is kept does not keep the whole batch.
-      const vector = reply.vectors.slice(at * this.#dimension, (at + 1) * this.#dimension)
-      this.#release(entry)
-      this.#on.vector(entry, vector)
-      for (const { request, index } of entry.waiters) request.settle(index, vector)
+      work.done(reply.vectors.slice(at * this.#dimension, (at + 1) * this.#dimension))
     })
   }
 
   #count(texts: number, reply: EmbedReply): void {
+    this.#batches++
     this.#computed += texts
     this.#tokens += reply.tokens
     if (this.#truncated === 0 && reply.truncated > 0) this.#on.firstCut()
@@ -148,30 +103,23 @@ export class TextWork {
 
   #tryAgain(entry: QueuedText, message: string): void {
     entry.failures++
-    const priority = this.#inFlight.get(entry.text)?.priority
-    if (entry.failures < maxFailures && priority !== undefined) {
-      this.#queues[priority].addAgain(entry)
+    if (entry.failures < maxFailures) {
+      this.#queues[entry.work.priority].addAgain(entry)
       return
     }
-    const advice = `The model failed on a text of ${entry.text.length} characters each time it was tried`
+    const advice = `The model failed on a text of ${entry.work.text.length} characters each time it was tried`
     this.#fail(entry, new InvalidInput({ code: 'text_not_embeddable', message: `${advice}: ${message}` }))
   }
 
-  #keepIfWanted(entry: QueuedText): boolean {
-    if (entry.waiters.some(({ request }) => !request.over.aborted)) return true
-    this.#release(entry)
+  #keepIfWanted({ work }: QueuedText): boolean {
+    if (work.wanted()) return true
+    this.#entries.delete(work)
+    work.dropped()
     return false
   }
 
-  #fail(entry: QueuedText, error: Error): void {
-    this.#release(entry)
-    for (const { request } of entry.waiters) request.fail(error)
-  }
-
-  #release(entry: QueuedText): void {
-    const known = this.#inFlight.get(entry.text)
-    if (known === undefined) return
-    this.#inFlight.delete(entry.text)
-    this.#capacity[known.priority].leave(entry.text.length)
+  #fail({ work }: QueuedText, error: Error): void {
+    this.#entries.delete(work)
+    work.failed(error)
   }
 }

@@ -1,11 +1,9 @@
-import { resolve } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { openRedis, type RedisServices, type VectorCacheOptions } from '../../../connectors/redis/index.ts'
-import { createEmbedder } from '../../../src/embedding/embedder.ts'
+import { openEmbedder } from '../../processors/embedder.ts'
 import { redisMissing, startRedis } from '../../services/redis.ts'
 
 const missing = await redisMissing()
-const model = resolve(import.meta.dirname, '../../../models/all-MiniLM-L6-v2')
 
 describe.skipIf(missing !== undefined)('embeddings in Redis', () => {
   const opened: RedisServices[] = []
@@ -35,11 +33,11 @@ describe.skipIf(missing !== undefined)('embeddings in Redis', () => {
   test('are computed by one process only', async () => {
     await using server = await startRedis({ settings: { appendonly: 'no' } })
     const texts = ['a refund', 'an invoice', 'a refund']
-    const first = await createEmbedder({ model, workers: 1, shared: open(server.url, { timeoutMs: 2_000 }) })
+    const first = await openEmbedder({ shared: open(server.url, { timeoutMs: 2_000 }) })
     const vectors = await first.embed(texts)
     expect(first.stats()).toMatchObject({ computed: 2, sharedHits: 0 })
     await first.close()
-    const second = await createEmbedder({ model, workers: 1, shared: open(server.url, { timeoutMs: 2_000 }) })
+    const second = await openEmbedder({ shared: open(server.url, { timeoutMs: 2_000 }) })
     expect(await second.embed(texts)).toEqual(vectors)
     expect(await second.embed(texts)).toEqual(vectors)
     expect(second.stats()).toMatchObject({ computed: 0, sharedHits: 2, memoryHits: 4 })
@@ -67,7 +65,7 @@ describe.skipIf(missing !== undefined)('embeddings in Redis', () => {
 
   test('that cannot be had cost nothing but their computation', async () => {
     const cache = open('redis://127.0.0.1:1')
-    const embedder = await createEmbedder({ model, workers: 1, shared: cache })
+    const embedder = await openEmbedder({ shared: cache })
     expect((await embedder.embed(['a text']))[0]).toHaveLength(embedder.dimension)
     expect(embedder.stats()).toMatchObject({ computed: 1, sharedHits: 0 })
     await embedder.close()

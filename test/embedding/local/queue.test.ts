@@ -1,14 +1,17 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import type { Work } from '../../../src/embedding/backend.ts'
 import { type QueuedText, TextQueue } from '../../../src/embedding/local/queue.ts'
 
-const entry = (estimate: number, text = ''): QueuedText => ({
-  text,
-  key: '',
-  estimate,
-  waiters: [],
-  failures: 0,
-})
+const work: Work = {
+  text: '',
+  priority: 'bulk',
+  wanted: () => true,
+  done() {},
+  failed() {},
+  dropped() {},
+}
+const entry = (estimate: number): QueuedText => ({ work, estimate, failures: 0 })
 
 it('starts every batch with the oldest, keeps the budget, and loses nothing', () => {
   const steps = fc.array(fc.array(fc.integer({ min: 1, max: 256 }), { maxLength: 40 }), { minLength: 1, maxLength: 8 })

@@ -2,7 +2,6 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { Fatal } from '../../../src/core/errors.ts'
-import { createEmbedder } from '../../../src/embedding/embedder.ts'
 import { ModelSession } from '../../../src/embedding/local/session.ts'
 import { readModel } from '../../../src/embedding/models/model.ts'
 import { modelFolder, openEmbedder, temporaryFolder } from '../support.ts'
@@ -29,7 +28,7 @@ it.each(['onnx/model_quantized.onnx', 'tokenizer.json'])(
       .find((line) => line.endsWith(name))
       ?.slice(0, 64)
     await damage(join(folder, name))
-    const failure: unknown = await createEmbedder({ model: folder }).catch((error: unknown) => error)
+    const failure: unknown = await readModel(folder).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(Fatal)
     expect(failure).toMatchObject({ code: 'model_unusable' })
     const message = failure instanceof Error ? failure.message : ''
@@ -50,7 +49,7 @@ it('a file that is damaged after it was looked at stops the embedder', async () 
 it('a damaged configuration is found at once', async () => {
   const folder = await copyOfModel()
   await damage(join(folder, 'config.json'))
-  await expect(createEmbedder({ model: folder })).rejects.toMatchObject({ code: 'model_unusable' })
+  await expect(readModel(folder)).rejects.toMatchObject({ code: 'model_unusable' })
 })
 
 it('weights that are none are named, when no checksum tells it before', async () => {
@@ -67,7 +66,7 @@ it.each([
 ])('a model without its %s says so', async (name, message) => {
   const folder = await copyOfModel()
   await rm(join(folder, name), { recursive: true })
-  await expect(createEmbedder({ model: folder })).rejects.toThrow(message)
+  await expect(readModel(folder)).rejects.toThrow(message)
 })
 
 it('the fingerprint is that of what makes the vectors, wherever the folder lies', async () => {
