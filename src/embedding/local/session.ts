@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, Fatal } from '../../core/errors.ts'
-import { type Model, unusable, verifyFile } from '../models/model.ts'
+import { unusable, verifyFile } from '../models/files.ts'
+import type { Model } from '../models/model.ts'
 import { normalise, pool } from '../models/pooling.ts'
 import type { CountReply, EmbedReply } from './messages.ts'
 import { TextTokenizer } from './tokenizer.ts'
@@ -144,6 +145,12 @@ export class ModelSession {
 /** `sentence_embedding` is the whole of the model, pooling and all; without it, the vectors of the tokens. */
 function findOutput(model: Model, { outputNames, outputMetadata }: InferenceSession): Output {
   if (outputNames.includes('sentence_embedding')) return { name: 'sentence_embedding', pooled: true }
+  if (model.layers.length > 0) {
+    throw unusable(
+      `the model ${model.weights.path} needs layers behind its pooling (${model.layers.join(', ')}) that its weights do ` +
+        'not have in them. Such a model works when it was exported as a whole, with an output "sentence_embedding".',
+    )
+  }
   const rankThree = outputMetadata.find((output) => output.isTensor && output.shape.length === 3)?.name
   const name = ['last_hidden_state', 'token_embeddings'].find((known) => outputNames.includes(known)) ?? rankThree
   if (name !== undefined) return { name, pooled: false }

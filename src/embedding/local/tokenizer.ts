@@ -1,6 +1,7 @@
 import { PreTrainedTokenizer } from '@xenova/transformers'
 import { errorMessage } from '../../core/errors.ts'
-import { type Model, readVerified, unusable } from '../models/model.ts'
+import { readVerified, unusable } from '../models/files.ts'
+import type { Model } from '../models/model.ts'
 
 export interface TokenizedText {
   /** Special tokens included, at most the model's limit. */
