@@ -1,6 +1,6 @@
-import type { Table } from '@lancedb/lancedb'
+import type { Table, VectorQuery as VectorSearch } from '@lancedb/lancedb'
 import { Fatal, type Rejection } from '../../src/core/errors.ts'
-import { assertKnownFields, filterCondition } from '../../src/core/filter.ts'
+import { assertKnownFields, type Filter, filterCondition } from '../../src/core/filter.ts'
 import { assertQuery, type FieldType, FieldTypes, fieldKey } from '../../src/core/vector-rules.ts'
 import type {
   Collection,
@@ -9,18 +9,22 @@ import type {
   StoredPoint,
   VectorPoint,
   VectorQuery,
+  WordQuery,
 } from '../../src/core/vector-store.ts'
-import { fieldsOf, own } from './columns.ts'
+import { fieldsOf, own, typedFields } from './columns.ts'
 import { storeFailure } from './failure.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Maintenance } from './maintenance.ts'
 import { fieldsMetadata, pointColumns, readSchema, resultColumns, toArrow, toMatches, toStoredPoints } from './rows.ts'
 import type { Sdk } from './sdk.ts'
 import { idsSql, toSql } from './where.ts'
+import { scanForWords } from './word-scan.ts'
 
 /** Points and deletes that are written as one version of the table, at most. */
 const groupLimit = 4_000
 const scanPage = 1_000
+/** So many points with the best words are looked at for the nearest among them. */
+const wordCandidates = 1_000
 const minimumPartitions = 24
 const allPartitions = 0
 const nullOf = { string: 'CAST(NULL AS STRING)', number: 'CAST(NULL AS DOUBLE)', boolean: 'CAST(NULL AS TINYINT)' }
@@ -104,22 +108,28 @@ export class LanceCollection implements Collection {
     const { vector, k, filter, minScore = -1 } = query
     await this.#attempt('searching', () => this.#look())
     const columns = this.#columns
-    // Of an indexed table the nearest partitions are searched, and more only while a filter leaves too few matches.
-    const nearest = this.#table
-      .query()
-      .nearestTo(vector)
-      .column(own.vector)
-      .distanceType('cosine')
-      .maximumNprobes(allPartitions)
-      .minimumNprobes(minimumPartitions)
-      .limit(k)
-    if (filter !== undefined) {
-      const condition = filterCondition(filter)
-      assertKnownFields(condition, this.#about.name, columns.names)
-      nearest.where(toSql(condition, columns))
-    }
+    const nearest = this.#nearest(vector, k)
+    if (filter !== undefined) nearest.where(this.#where(filter))
     const found = await this.#attempt('searching', () => nearest.select(resultColumns(columns)).toArrow())
     return toMatches(found, columns).filter(({ score }) => score >= minScore)
+  }
+
+  async searchWords({ words, vector, k, filter }: WordQuery): Promise<Match[]> {
+    assertQuery({ vector, k }, this.#about.dimension)
+    await this.#attempt('searching', () => this.#look())
+    const columns = this.#columns
+    const texts = typedFields(columns).flatMap(([field, type]) => (type === 'string' ? [field] : []))
+    const where = filter === undefined ? undefined : this.#where(filter)
+    if (texts.length === 0) return []
+    return this.#attempt('searching', async () => {
+      const found = (await scanForWords(this.#table, texts, words, where)).slice(0, Math.max(k, wordCandidates))
+      if (found.length === 0) return []
+      const ranks = new Map(found.map(({ id, rank }) => [id, rank]))
+      const rankOf = ({ id }: Match) => ranks.get(id) ?? 0
+      const rows = this.#nearest(vector, found.length).where(idsSql(own.id, [...ranks.keys()]))
+      const matches = toMatches(await rows.select(resultColumns(columns)).toArrow(), columns)
+      return matches.sort((left, right) => rankOf(right) - rankOf(left) || right.score - left.score).slice(0, k)
+    })
   }
 
   async count(): Promise<number> {
@@ -145,6 +155,24 @@ export class LanceCollection implements Collection {
       })
       yield page
     }
+  }
+
+  /** Of an indexed table the nearest partitions are searched, and more only while a filter leaves too few matches. */
+  #nearest(vector: Float32Array, k: number): VectorSearch {
+    return this.#table
+      .query()
+      .nearestTo(vector)
+      .column(own.vector)
+      .distanceType('cosine')
+      .maximumNprobes(allPartitions)
+      .minimumNprobes(minimumPartitions)
+      .limit(k)
+  }
+
+  #where(filter: Filter): string {
+    const condition = filterCondition(filter)
+    assertKnownFields(condition, this.#about.name, this.#columns.names)
+    return toSql(condition, this.#columns)
   }
 
   /** Sees what another process has written. One that writes itself sees its own. */

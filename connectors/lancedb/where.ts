@@ -46,8 +46,28 @@ export function idsSql(column: string, ids: readonly string[]): string {
   return `\`${column}\` IN (${ids.map(literal).join(', ')})`
 }
 
+/**
+ * Whether a column of texts has a word. Most rows are told by `contains` alone, which is much the faster of the two. A word
+ * with accents may be stored as one character or as two.
+ */
+export function wordSql(column: string, word: string): string {
+  const text = `lower(\`${column}\`)`
+  const forms = [...new Set([word, word.normalize('NFD')])]
+  return join(
+    forms.map((form) => {
+      const pattern = `(^|[^${inWords}])${form.replaceAll(otherThanWords, '\\$&')}($|[^${inWords}])`
+      return `(contains(${text}, ${literal(form)}) AND regexp_like(${text}, ${literal(pattern)}))`
+    }),
+    'OR',
+  )
+}
+
+/** What `wordsOf` takes for part of a word, in the syntax of regular expressions here and there. */
+const inWords = String.raw`\p{L}\p{M}\p{N}`
+const otherThanWords = new RegExp(`[^${inWords}]`, 'gu')
+
 /** Empty conjunctions hold, empty disjunctions do not. */
-function join(parts: readonly string[], operator: 'AND' | 'OR'): string {
+export function join(parts: readonly string[], operator: 'AND' | 'OR'): string {
   if (parts.length === 0) return constant(operator === 'AND')
   const [only] = parts
   return parts.length === 1 && only !== undefined ? only : `(${parts.join(` ${operator} `)})`

@@ -24,6 +24,7 @@ export function guarded(store: VectorStore): VectorStore {
 
   function guard(collection: Collection): Collection {
     const scan = collection.scan?.bind(collection)
+    const searchWords = collection.searchWords?.bind(collection)
     return {
       get spec() {
         return collection.spec
@@ -31,6 +32,9 @@ export function guarded(store: VectorStore): VectorStore {
       upsert: (points) => call(() => collection.upsert(points.map(cleanPoint))),
       delete: (ids) => call(() => collection.delete(ids.map(wellFormed))),
       search: (query) => call(() => collection.search({ ...query, vector: scaled(query.vector) })),
+      ...(searchWords === undefined
+        ? {}
+        : { searchWords: (query) => call(() => searchWords({ ...query, vector: scaled(query.vector) })) }),
       count: () => call(() => collection.count()),
       ...(scan === undefined ? {} : { scan: () => pages(scan()) }),
     }

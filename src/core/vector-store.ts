@@ -65,7 +65,7 @@ export interface Collection {
    * the store can tell, so that whoever asks for enough of them has the best. `score` is the cosine similarity all the same.
    * Stores that cannot look for words leave it out.
    */
-  searchWords?(query: WordQuery): Promise<Match[]>
+  readonly searchWords?: ((query: WordQuery) => Promise<Match[]>) | undefined
   count(): Promise<number>
   /**
    * Every point that was there when it began, in any order, in pages. What is written or deleted meanwhile may be in them

@@ -75,6 +75,12 @@ class PlacedCollection implements Collection {
     return (await this.#forReading()).search(query)
   }
 
+  /** There if the store has it, wherever the collection lies. */
+  get searchWords(): Collection['searchWords'] {
+    if (this.#located?.collection.searchWords === undefined) return undefined
+    return async (query) => (await (await this.#forReading()).searchWords?.(query)) ?? []
+  }
+
   async count(): Promise<number> {
     return (await this.#forReading()).count()
   }

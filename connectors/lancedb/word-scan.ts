@@ -1,0 +1,57 @@
+import type { Table } from '@lancedb/lancedb'
+import { fieldKey } from '../../src/core/vector-rules.ts'
+import { own } from './columns.ts'
+import { join, wordSql } from './where.ts'
+
+/** Of points with the same words so many are kept, from which the nearest are taken. */
+const keptAlike = 1_000
+
+export interface Found {
+  readonly id: string
+  /** Higher for more and rarer words. */
+  readonly rank: number
+}
+
+/**
+ * Reads the texts of a whole table: the points with at least one of the words, those with more and rarer ones first.
+ * Of a table without an index that costs little beside the search for meaning, which reads all its vectors.
+ */
+export async function scanForWords(
+  table: Table,
+  fields: readonly string[],
+  words: readonly string[],
+  where: string | undefined,
+): Promise<Found[]> {
+  const having = words.map((word) =>
+    join(
+      fields.map((field) => wordSql(fieldKey(field), word)),
+      'OR',
+    ),
+  )
+  const any = join(having, 'OR')
+  const rows = table
+    .query()
+    .where(where === undefined ? any : `(${where}) AND ${any}`)
+    .select(new Map([[own.id, own.id], ...having.map((sql, index): [string, string] => [flag(index), sql])]))
+  const frequencies = words.map(() => 0)
+  const alike = new Map<string, { readonly words: readonly number[]; readonly ids: string[] }>()
+  for await (const batch of rows) {
+    const [ids, flags] = [batch.getChild(own.id), words.map((_, index) => batch.getChild(flag(index)))]
+    for (let row = 0; row < batch.numRows; row++) {
+      const own = flags.flatMap((column, index) => (column?.get(row) === true ? [index] : []))
+      for (const index of own) frequencies[index] = (frequencies[index] ?? 0) + 1
+      const key = own.join()
+      const group = alike.get(key) ?? { words: own, ids: [] }
+      alike.set(key, group)
+      if (group.ids.length < keptAlike) group.ids.push(String(ids?.get(row)))
+    }
+  }
+  return [...alike.values()]
+    .map(({ words, ids }) => ({ ids, rank: words.reduce((sum, index) => sum + 1 / (frequencies[index] ?? 1), 0) }))
+    .sort((left, right) => right.rank - left.rank)
+    .flatMap(({ ids, rank }) => ids.map((id) => ({ id, rank })))
+}
+
+function flag(index: number): string {
+  return `w${index}`
+}

@@ -1,0 +1,43 @@
+/** How fast further occurrences of a word count for less, and how much a long document's count for less (Robertson & Zaragoza). */
+const k1 = 1.2
+const b = 0.75
+
+/** What BM25 sees of a document. */
+export interface WordCounts {
+  /** How many words it has. */
+  readonly length: number
+  /** How often it has each word of the query, by index. */
+  readonly counts: readonly number[]
+}
+
+export function countWords(terms: readonly string[], words: readonly string[]): WordCounts {
+  const counts = terms.map(() => 0)
+  const indexes = new Map(terms.map((term, index) => [term, index]))
+  for (const word of words) {
+    const index = indexes.get(word)
+    if (index !== undefined) counts[index] = (counts[index] ?? 0) + 1
+  }
+  return { length: words.length, counts }
+}
+
+/**
+ * BM25 of each document, 0 to 1, with the frequencies of words among these documents: the part of what a document would
+ * reach that has nothing but the query's words, over and over. A word that none of them has takes part as the rarest one.
+ *
+ * S. Robertson, H. Zaragoza: The Probabilistic Relevance Framework: BM25 and Beyond (2009).
+ */
+export function bm25(documents: readonly WordCounts[]): number[] {
+  const terms = documents[0]?.counts.length ?? 0
+  const total = documents.reduce((sum, { length }) => sum + length, 0)
+  const mean = Math.max(1, total / Math.max(1, documents.length))
+  const weights = Array.from({ length: terms }, (_, term) => {
+    const having = documents.filter(({ counts }) => (counts[term] ?? 0) > 0).length
+    return Math.log(1 + (documents.length - having + 0.5) / (having + 0.5))
+  })
+  const most = weights.reduce((sum, weight) => sum + weight, 0)
+  return documents.map(({ length, counts }) => {
+    const damping = k1 * (1 - b + (b * length) / mean)
+    const score = counts.reduce((sum, count, term) => sum + ((weights[term] ?? 0) * count) / (count + damping), 0)
+    return most > 0 ? Math.min(1, score / most) : 0
+  })
+}
