@@ -6,13 +6,16 @@ import type { RedisServices } from '../../connectors/redis/index.ts'
 import type { Runtime } from '../config/runtime.ts'
 import type { Services } from '../core/services.ts'
 import type { VectorStore } from '../core/vector-store.ts'
+import type { Backend } from '../embedding/backend.ts'
 import { type CachingEmbedder, createEmbedder, type EmbedderStats } from '../embedding/embedder.ts'
 import { openLocalBackend } from '../embedding/local/index.ts'
 import { readModel } from '../embedding/models/model.ts'
+import type { ObserveRequest } from '../embedding/remote/index.ts'
+import type { Warn } from '../embedding/warn.ts'
 import { placedStore } from '../migration/placed-store.ts'
 import { Places } from '../migration/places.ts'
 import { createSerde } from '../serde/index.ts'
-import type { Log } from '../telemetry/index.ts'
+import type { Log, Metrics } from '../telemetry/index.ts'
 import { makeFolder } from './folder.ts'
 import { packageRoot } from './package.ts'
 import { openVectorStore } from './vector-stores.ts'
@@ -29,7 +32,7 @@ export interface OpenServices extends Services {
 }
 
 /** Binds each role to what the runtime says. Nothing is opened, or even loaded, before it is asked for. */
-export function openServices(bindings: Bindings, log?: Log): OpenServices {
+export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): OpenServices {
   const { data, clickhouse, query, embedder } = bindings
   const folder = async (name: string) => {
     const path = join(data, name)
@@ -55,19 +58,16 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
   const analytics = lazily(async () =>
     openAnalytics(clickhouse ? { ...clickhouse, limits } : { embedded: await folder('clickhouse'), limits }),
   )
-  const model = lazily<CachingEmbedder>(async () =>
-    createEmbedder({
-      backend: openLocalBackend({
-        model: await readModel(modelFolder(embedder.model)),
-        workers: embedder.workers,
-        warn,
-      }),
-      ...(bindings.redis === undefined
-        ? { disk: { folder: await folder('embeddings') } }
-        : { shared: (await redis.get()).vectors }),
-      warn,
-    }),
-  )
+  const cache = async () => {
+    if (bindings.redis !== undefined) return { shared: (await redis.get()).vectors }
+    const maxBytes = embedder.cache.disk
+    return maxBytes === 0 ? {} : { disk: { folder: await folder('embeddings'), maxBytes } }
+  }
+  const model = lazily<CachingEmbedder>(async () => {
+    const kept = { ...(await cache()), memoryBytes: embedder.cache.memory }
+    const backend = await openBackend(embedder, warn, metrics)
+    return createEmbedder({ backend, ...kept, warn })
+  })
   return {
     serde: createSerde({ folder: bindings.schemas, registry: bindings.schemaRegistry }),
     log: eventLog.get,
@@ -85,6 +85,15 @@ export function openServices(bindings: Bindings, log?: Log): OpenServices {
       await redis.close()
     },
   }
+}
+
+/** What computes vectors: a server, or threads of this process. */
+async function openBackend(settings: Bindings['embedder'], warn: Warn, metrics: Metrics | undefined): Promise<Backend> {
+  const { model, dimension, prefixes, workers, remote } = settings
+  if (remote === undefined) return openLocalBackend({ model: await readModel(modelFolder(model)), workers, warn })
+  const { openRemoteBackend } = await import('../embedding/remote/index.ts')
+  const observe: ObserveRequest = (outcome, seconds) => metrics?.embedderRequestSeconds.observe({ outcome }, seconds)
+  return openRemoteBackend({ ...remote, model, dimension, prefixes, warn, observe })
 }
 
 async function openRedisServices({ redis }: Bindings): Promise<RedisServices> {

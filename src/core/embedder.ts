@@ -19,6 +19,8 @@ export interface Embedder {
   readonly dimension: number
   /** Longer texts are cut here. */
   readonly maxTokens: number
+  /** What is put before each text, by its purpose. */
+  readonly prefixes: Readonly<Record<Purpose, string>>
   /**
    * One vector of length 1 for each text, by index. Waits while the queue is full. Throws `Fatal` when the model
    * cannot be loaded (`model_unusable`), `Retryable` when the server that computes is down or busy, and `InvalidInput`

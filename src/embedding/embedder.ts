@@ -81,6 +81,7 @@ class FrontEmbedder implements CachingEmbedder {
   readonly fingerprint: string
   readonly dimension: number
   readonly maxTokens: number
+  readonly prefixes: Backend['prefixes']
   readonly #backend: Backend
   readonly #memory: MemoryCache
   readonly #disk: DiskCache | undefined
@@ -95,6 +96,7 @@ class FrontEmbedder implements CachingEmbedder {
     this.fingerprint = backend.fingerprint
     this.dimension = backend.dimension
     this.maxTokens = backend.maxTokens
+    this.prefixes = backend.prefixes
     this.#backend = backend
     this.#memory = new MemoryCache(options.memoryBytes ?? defaultMemoryBytes, backend.dimension)
     this.#disk = disk

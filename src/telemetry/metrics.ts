@@ -20,13 +20,25 @@ export interface Metrics {
   readonly sinkWriteSeconds: Histogram<'pipeline' | 'sink'>
   /** From an event's timestamp to its acceptance by the live sink, or by the last event sink. */
   readonly latencySeconds: Histogram<'pipeline'>
-  /** Texts that the embedder answered, by where the vector came from: the model, or a cache. */
-  readonly embedderTexts: Counter<'origin'>
+  /** Texts that the embedder was asked for, by where they were found: a cache, in flight, or nowhere. */
+  readonly embedderLookups: Counter<'found'>
+  /** Texts that went through the model, and their tokens. */
+  readonly embedderTexts: Counter
   readonly embedderTokens: Counter
   /** Texts that were longer than the model takes, and cut. */
   readonly embedderTruncated: Counter
+  /** Runs of the model, or requests to the server that computes. */
+  readonly embedderBatches: Counter
   /** Texts that wait or run now. */
   readonly embedderQueue: Gauge
+  /** Calls that wait for room in the queue now. */
+  readonly embedderCallersWaiting: Gauge
+  /** Threads that run the model now, or requests that may be under way at once. */
+  readonly embedderThreads: Gauge
+  /** Threads that died and were replaced. */
+  readonly embedderRestarts: Counter
+  /** Requests to a remote embedder, by how they ended. */
+  readonly embedderRequestSeconds: Histogram<'outcome'>
   readonly httpSeconds: Histogram<'method' | 'route' | 'status'>
   readonly liveSessions: Gauge<'transport'>
   readonly liveSubscriptions: Gauge<'channel'>
@@ -73,10 +85,20 @@ export function createMetrics(): Metrics {
     pipelineState: gauge('millrace_pipeline_state', '1 for the state a pipeline is in.', 'pipeline', 'state'),
     sinkWriteSeconds: seconds('millrace_sink_write_seconds', 'Duration of one write to a sink.', 'pipeline', 'sink'),
     latencySeconds: seconds('millrace_latency_seconds', "From an event's timestamp to its acceptance.", 'pipeline'),
-    embedderTexts: counter('millrace_embedder_texts_total', 'Texts embedded, by origin of the vector.', 'origin'),
+    embedderLookups: counter('millrace_embedder_lookups_total', 'Texts asked for, by where they were found.', 'found'),
+    embedderTexts: counter('millrace_embedder_texts_total', 'Texts that went through the model.'),
     embedderTokens: counter('millrace_embedder_tokens_total', 'Tokens that went through the model.'),
     embedderTruncated: counter('millrace_embedder_truncated_total', 'Texts that were cut.'),
+    embedderBatches: counter('millrace_embedder_batches_total', 'Runs of the model, or requests to its server.'),
     embedderQueue: gauge('millrace_embedder_queue', 'Texts that wait or run now.'),
+    embedderCallersWaiting: gauge('millrace_embedder_callers_waiting', 'Calls that wait for room in the queue.'),
+    embedderThreads: gauge('millrace_embedder_threads', 'Threads of the model, or most requests at a time.'),
+    embedderRestarts: counter('millrace_embedder_restarts_total', 'Threads that died and were replaced.'),
+    embedderRequestSeconds: seconds(
+      'millrace_embedder_request_seconds',
+      'Duration of requests to a remote embedder.',
+      'outcome',
+    ),
     httpSeconds: seconds('millrace_http_request_seconds', 'Duration of HTTP requests.', 'method', 'route', 'status'),
     liveSessions: gauge('millrace_live_sessions', 'Connected live sessions.', 'transport'),
     liveSubscriptions: gauge('millrace_live_subscriptions', 'Live subscriptions.', 'channel'),

@@ -1,4 +1,4 @@
-import type { Embedder } from '../../src/core/embedder.ts'
+import type { Embedder, EmbedOptions } from '../../src/core/embedder.ts'
 import { NotFound } from '../../src/core/errors.ts'
 import type { PipelineControl, PipelineStatus } from '../../src/core/pipeline.ts'
 import type { Collection, Match, VectorQuery, VectorStore } from '../../src/core/vector-store.ts'
@@ -60,10 +60,14 @@ export class FakeEmbedder implements Embedder {
   readonly fingerprint = 'letters-26'
   readonly dimension = 26
   readonly maxTokens = 512
+  readonly prefixes = { query: '', passage: '' }
   embedded = 0
+  /** Of the last call. */
+  options: EmbedOptions | undefined
 
-  async embed(texts: readonly string[]): Promise<Float32Array[]> {
+  async embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Float32Array[]> {
     this.embedded += texts.length
+    this.options = options
     return texts.map(letters)
   }
 
