@@ -3,8 +3,6 @@ import { errorMessage, Fatal } from '../../core/errors.ts'
 import { unusable, verifyFile } from '../models/files.ts'
 import type { Model } from '../models/model.ts'
 import { normalise, pool } from '../models/pooling.ts'
-import type { CountReply, EmbedReply } from './messages.ts'
-import { TextTokenizer } from './tokenizer.ts'
 
 const sessionOptions: InferenceSession.SessionOptions = {
   intraOpNumThreads: 1,
@@ -29,13 +27,11 @@ export class ModelSession {
   readonly #model: Model
   readonly #session: InferenceSession
   readonly #output: Output
-  readonly #tokenizer: TextTokenizer
 
-  private constructor(model: Model, session: InferenceSession, tokenizer: TextTokenizer) {
+  private constructor(model: Model, session: InferenceSession) {
     this.#model = model
     this.#session = session
     this.#output = findOutput(model, session)
-    this.#tokenizer = tokenizer
     const unknown = session.inputNames.find((name) => !inputs.includes(name))
     if (unknown !== undefined) {
       throw unusable(`the model ${model.weights.path} wants an input "${unknown}": it is not for texts alone.`)
@@ -48,11 +44,10 @@ export class ModelSession {
    */
   static async load(model: Model): Promise<ModelSession> {
     await Promise.all([model.weights, ...model.weightsData].map(verifyFile))
-    const tokenizer = await TextTokenizer.load(model)
     try {
       // By its path and not by its content: data that lies in files beside it is found so, of whatever size.
       const session = await InferenceSession.create(model.weights.path, sessionOptions)
-      return new ModelSession(model, session, tokenizer)
+      return new ModelSession(model, session)
     } catch (error) {
       if (error instanceof Fatal) throw error
       throw unusable(`the model ${model.weights.path} cannot be loaded: ${errorMessage(error)}.`, error)
@@ -82,26 +77,6 @@ export class ModelSession {
       pool(pooling, hidden.subarray(from, from + row.length * outputWidth), outputWidth, vector)
     })
     return vectors
-  }
-
-  /** Embeds the texts in runs of near-equal length. */
-  async embed(texts: readonly string[]): Promise<EmbedReply> {
-    const rows = texts.map((text, index) => ({ index, ...this.#tokenizer.tokenize(text) }))
-    rows.sort((a, b) => a.ids.length - b.ids.length)
-    const { dimension } = this.#model
-    const vectors = new Float32Array(texts.length * dimension)
-    for (const run of cutRuns(rows)) {
-      const found = await this.run(run.map((row) => row.ids))
-      run.forEach((row, at) => {
-        vectors.set(found.subarray(at * dimension, (at + 1) * dimension), row.index * dimension)
-      })
-    }
-    const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0)
-    return { kind: 'vectors', vectors, tokens, truncated: rows.filter((row) => row.truncated).length }
-  }
-
-  count(texts: readonly string[]): CountReply {
-    return { kind: 'counts', counts: Uint32Array.from(texts, (text) => this.#tokenizer.count(text)) }
   }
 
   async close(): Promise<void> {
@@ -158,30 +133,4 @@ function findOutput(model: Model, { outputNames, outputMetadata }: InferenceSess
     `the model ${model.weights.path} has no vectors of tokens among its outputs (${outputNames.join(', ')}): ` +
       'it was not exported for feature extraction.',
   )
-}
-
-interface Row {
-  readonly index: number
-  readonly ids: Int32Array
-  readonly truncated: boolean
-}
-
-/** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */
-const tokensPerRun = 768
-
-/** Rows come in ascending by length; a run ends where its padded tokens or its padding would be too many. */
-function cutRuns(rows: readonly Row[]): Row[][] {
-  const runs: Row[][] = []
-  let run: Row[] = []
-  for (const row of rows) {
-    const length = row.ids.length
-    const shortest = run[0]?.ids.length ?? length
-    if (run.length > 0 && ((run.length + 1) * length > tokensPerRun || length > shortest * 1.25 + 4)) {
-      runs.push(run)
-      run = []
-    }
-    run.push(row)
-  }
-  if (run.length > 0) runs.push(run)
-  return runs
 }

@@ -16,12 +16,14 @@ const charactersPerToken = 8
 export class TextTokenizer {
   readonly #tokenizer: PreTrainedTokenizer
   readonly #maxTokens: number
+  readonly #padId: number
   readonly #head: readonly number[]
   readonly #tail: readonly number[]
 
-  private constructor(tokenizer: PreTrainedTokenizer, maxTokens: number) {
+  private constructor(tokenizer: PreTrainedTokenizer, { maxTokens, padId }: Model) {
     this.#tokenizer = tokenizer
     this.#maxTokens = maxTokens
+    this.#padId = padId
     const bare = this.#encode('a')
     const framed = this.#tokenizer.encode('a')
     const start = framed.findIndex((_, at) => bare.every((id, index) => framed[at + index] === id))
@@ -30,12 +32,12 @@ export class TextTokenizer {
   }
 
   /** Throws `Fatal` (`model_unusable`) when a file is missing, has the wrong checksum or is no tokenizer. */
-  static async load({ tokenizer, tokenizerConfig, maxTokens }: Model): Promise<TextTokenizer> {
-    const [json, config] = await Promise.all([readVerified(tokenizer), readVerified(tokenizerConfig)])
+  static async load(model: Model): Promise<TextTokenizer> {
+    const [json, config] = await Promise.all([readVerified(model.tokenizer), readVerified(model.tokenizerConfig)])
     try {
-      return new TextTokenizer(new PreTrainedTokenizer(parse(json), parse(config)), maxTokens)
+      return new TextTokenizer(new PreTrainedTokenizer(parse(json), parse(config)), model)
     } catch (error) {
-      throw unusable(`the tokenizer ${tokenizer.path} cannot be loaded: ${errorMessage(error)}.`, error)
+      throw unusable(`the tokenizer ${model.tokenizer.path} cannot be loaded: ${errorMessage(error)}.`, error)
     }
   }
 
@@ -49,10 +51,9 @@ export class TextTokenizer {
       ids = this.#encode(text.slice(0, end))
     }
     const truncated = ids.length > room
-    return {
-      ids: Int32Array.from([...this.#head, ...(truncated ? ids.slice(0, room) : ids), ...this.#tail]),
-      truncated,
-    }
+    const framed = [...this.#head, ...(truncated ? ids.slice(0, room) : ids), ...this.#tail]
+    // Where there are no special tokens, an empty text would be nothing at all.
+    return { ids: Int32Array.from(framed.length === 0 ? [this.#padId] : framed), truncated }
   }
 
   /** Tokens in the whole text, special tokens left out. */
