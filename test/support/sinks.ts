@@ -47,5 +47,7 @@ export function componentContext(
 /** Says what vectors it would make, and makes none. */
 export function embedderOf(fingerprint: string, dimension: number): Embedder {
   const none = () => Promise.reject(new Error('This embedder makes no vectors.'))
-  return { model: fingerprint, fingerprint, dimension, maxTokens: 256, embed: none, countTokens: none, close: none }
+  const prefixes = { query: '', passage: '' }
+  const model = { model: fingerprint, fingerprint, dimension, maxTokens: 256, prefixes }
+  return { ...model, embed: none, countTokens: none, close: none }
 }
