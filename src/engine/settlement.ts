@@ -1,6 +1,7 @@
 import type { BlockSink } from '../core/component.ts'
 import type { LogRecord } from '../core/event.ts'
 import type { EventLog, LaneSource } from '../core/event-log.ts'
+import { unlessAborted } from '../core/unless-aborted.ts'
 import { allSettled } from './all-settled.ts'
 import { type DeadLetter, writeDeadLetters } from './dead-letters.ts'
 import type { EventWriter } from './event-writer.ts'
@@ -115,15 +116,6 @@ export class Settlement {
     states.forget(next.from)
     this.#committed = next.from
   }
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 /** Finds a record by offset; records ascend by offset. */

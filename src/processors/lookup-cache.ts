@@ -1,5 +1,6 @@
 import type { Failure } from '../core/component.ts'
 import type { Json } from '../core/event.ts'
+import { unlessAborted } from '../core/unless-aborted.ts'
 
 /** What a key stands for: something, nothing, or why that cannot be said of this key. */
 export type Answer = { readonly found: true; readonly value: Json } | { readonly found: false } | Failure
@@ -52,7 +53,7 @@ export class LookupCache {
       const answer = await this.#asked.get(key)
       if (answer !== undefined) answers.set(key, answer)
     })
-    await unlessAborted(awaited, signal)
+    await allUnlessAborted(awaited, signal)
     return answers
   }
 
@@ -99,17 +100,7 @@ export class LookupCache {
 }
 
 /** Waits for all to settle before it says what is wrong with one, so that nothing of a failed try is still under way. */
-async function unlessAborted(promises: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  let onAbort = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    const settled = await Promise.race([Promise.allSettled(promises), aborted])
-    for (const result of settled) if (result.status === 'rejected') throw result.reason
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+async function allUnlessAborted(promises: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
+  const settled = await unlessAborted(Promise.allSettled(promises), signal)
+  for (const result of settled) if (result.status === 'rejected') throw result.reason
 }
