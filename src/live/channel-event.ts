@@ -19,6 +19,11 @@ export class ChannelEvent {
     return this.event.value === null
   }
 
+  /** What standing queries are compared with. A retraction is for everyone. */
+  get vector(): Float32Array | undefined {
+    return this.retracts ? undefined : this.event.vector
+  }
+
   /** The JSON of an `EventFrame` without its score. */
   get json(): string {
     const { offset, id, timestamp, key, value } = this.event

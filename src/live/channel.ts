@@ -4,19 +4,16 @@ import type { ChannelHead, LiveLog, StoredLiveEvent } from '../core/live-log.ts'
 import { ChannelEvent, type Matched } from './channel-event.ts'
 import type { Encoding } from './encoding.ts'
 import type { Logger } from './logger.ts'
-import { BatchScores, type Matcher, match } from './matcher.ts'
-import { StandingQueries } from './standing-queries.ts'
+import { type Match, type Matcher, match } from './matcher.ts'
+import { type Comparison, StandingQueries } from './standing-queries.ts'
 
 /** What a batch of events is for one group of identical subscriptions. Shared by all of them. */
-export interface GroupBatch {
+export interface GroupBatch extends Match {
   /** First offset of the batch, and the one after its last. */
   readonly from: number
   readonly next: number
   /** Offsets before `from` that the channel never saw, for they were dropped from the log before it came to them. */
   readonly lost: { readonly from: number; readonly to: number } | undefined
-  readonly matched: readonly Matched[]
-  /** False if some event had no vector of the right dimension to compare. */
-  readonly comparable: boolean
   /** The events as one frame: encoded once for all subscriptions of the same id and encoding. */
   frame(encoding: Encoding, subscription: string): Uint8Array
 }
@@ -90,7 +87,9 @@ export class Channel {
       try {
         // However it has ended: the offset to go on from means something in its own epoch only.
         if (again && (await this.log.head(this.name)).epoch !== this.epoch) return this.#restart(restarted)
-        for await (const batch of this.log.follow(this.name, this.#next, signal)) this.#broadcast(batch)
+        for await (const batch of this.log.follow(this.name, this.#next, signal)) {
+          await this.#broadcast(batch, signal)
+        }
       } catch (error) {
         if (signal.aborted) return
         this.#logger.warn('A live channel could not be read and is read again.', {
@@ -102,19 +101,36 @@ export class Channel {
     }
   }
 
-  #broadcast(batch: readonly StoredLiveEvent[]): void {
-    const first = batch[0]
-    const last = batch.at(-1)
-    if (!first || !last) return
-    const lost = first.offset > this.#next ? { from: this.#next, to: first.offset - 1 } : undefined
-    this.#next = last.offset + 1
-    const events = batch.map((event) => new ChannelEvent(this.name, event))
-    const scores = new BatchScores(this.queries)
-    for (const group of this.#groups.values()) {
-      const found = match(group.matcher, events, scores)
-      const frame = frameCache(this.epoch, found.matched)
-      const shared: GroupBatch = { from: first.offset, next: this.#next, lost, ...found, frame }
-      for (const member of group.members) member.receive(shared)
+  /** In parts, if very many queries stand. What is compared when the signal fires is handed to nobody. */
+  async #broadcast(batch: readonly StoredLiveEvent[], signal: AbortSignal): Promise<void> {
+    for (let rest = batch; rest.length > 0; ) {
+      const count = this.queries.vectorsAtATime
+      const events = rest.slice(0, count).map((event) => new ChannelEvent(this.name, event))
+      const comparison = await this.queries.compare(events.map(({ vector }) => vector))
+      if (signal.aborted) return
+      this.#handOut(events, comparison)
+      rest = rest.slice(count)
+    }
+  }
+
+  /** In one go: whoever joins or leaves meanwhile does so before or after it. */
+  #handOut(events: readonly ChannelEvent[], comparison: Comparison): void {
+    const from = events[0]?.event.offset ?? this.#next
+    const next = (events.at(-1)?.event.offset ?? from - 1) + 1
+    const lost = from > this.#next ? { from: this.#next, to: from - 1 } : undefined
+    this.#next = next
+    const batchOf = (found: Match): GroupBatch => ({
+      from,
+      next,
+      lost,
+      ...found,
+      frame: frameCache(this.epoch, found.matched),
+    })
+    const nothing = batchOf({ matched: [], comparable: true })
+    for (const { matcher, members } of this.#groups.values()) {
+      const found = match(matcher, events, matcher.similar && comparison.scores(matcher.similar.query))
+      const shared = found.matched.length === 0 && found.comparable ? nothing : batchOf(found)
+      for (const member of members) member.receive(shared)
     }
   }
 

@@ -4,7 +4,7 @@ import type { LiveLog } from '../core/live-log.ts'
 import { Channel, type Group } from './channel.ts'
 import { ChannelEvent } from './channel-event.ts'
 import type { Logger } from './logger.ts'
-import { BatchScores, type Matcher, match } from './matcher.ts'
+import { type Matcher, matchAlone } from './matcher.ts'
 import { defaultMinScore, type Similar, type Since, type SubscribeOptions } from './protocol.ts'
 import { type Connection, Subscription } from './subscription.ts'
 
@@ -71,7 +71,7 @@ export class Hub {
   async #vector({ text, vector }: Similar): Promise<Float32Array> {
     if (vector) return Float32Array.from(vector)
     const embedder = await this.#options.embedder()
-    const [embedded] = await embedder.embed([text ?? ''], { priority: 'query' })
+    const [embedded] = await embedder.embed([text ?? ''], { priority: 'query', purpose: 'query' })
     return embedded ?? new Float32Array(0)
   }
 
@@ -151,7 +151,7 @@ async function lastMatching(channel: Channel, matcher: Matcher, count: number, f
     const start = Math.max(least, from - historyPage)
     const page = (await channel.log.read(channel.name, start, from - start)).filter(({ offset }) => offset < from)
     const events = page.map((event) => new ChannelEvent(channel.name, event))
-    const { matched } = match(matcher, events, new BatchScores(channel.queries))
+    const { matched } = matchAlone(matcher, events, channel.queries)
     const wanted = matched.at(-(count - found))
     if (wanted) return wanted.offset
     found += matched.length

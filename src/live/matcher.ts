@@ -8,46 +8,40 @@ export interface Matcher {
   readonly similar: { readonly query: StandingQuery; readonly minScore: number } | undefined
 }
 
-/** The scores of a batch, computed when first asked for and then shared by all groups. */
-export class BatchScores {
-  readonly #queries: StandingQueries
-  readonly #scores = new Map<ChannelEvent, Float32Array | undefined>()
-
-  constructor(queries: StandingQueries) {
-    this.#queries = queries
-  }
-
-  /** Undefined if the event has no vector of the query's dimension. */
-  of(event: ChannelEvent, { dimension, row }: StandingQuery): number | undefined {
-    if (event.event.vector?.length !== dimension) return undefined
-    if (!this.#scores.has(event)) {
-      const { vector } = event.event
-      this.#scores.set(event, vector === undefined ? undefined : this.#queries.compare(vector))
-    }
-    return this.#scores.get(event)?.[row]
-  }
+export interface Match {
+  /** The events that match, in order. */
+  readonly matched: readonly Matched[]
+  /** False if some event had no vector to compare. */
+  readonly comparable: boolean
 }
 
-/** The events of a batch that match, in order. `comparable` is false if some event had no vector to compare. */
-export function match(
-  { filter, similar }: Matcher,
-  batch: readonly ChannelEvent[],
-  scores: BatchScores,
-): { readonly matched: Matched[]; readonly comparable: boolean } {
+/** `scores`: of the matcher's query with each event, by index, if it has one; NaN where there is nothing to compare. */
+export function match({ filter, similar }: Matcher, batch: readonly ChannelEvent[], scores?: Float32Array): Match {
   const matched: Matched[] = []
   let comparable = true
-  for (const event of batch) {
+  const minScore = similar?.minScore ?? Number.NEGATIVE_INFINITY
+  for (let index = 0; index < batch.length; index++) {
+    const score = scores?.[index]
+    // Comes first, for with thousands of queries nearly every event is far from each. NaN is not less than anything.
+    if (score !== undefined && score < minScore) continue
+    const event = batch[index]
+    if (event === undefined) continue
     if (event.retracts) {
       matched.push(new Matched(event, undefined))
       continue
     }
     if (filter && !passes(filter, event)) continue
-    const score = similar && scores.of(event, similar.query)
-    if (similar && score === undefined) comparable = false
-    if (similar && (score === undefined || score < similar.minScore)) continue
-    matched.push(new Matched(event, score))
+    if (score !== undefined && Number.isNaN(score)) comparable = false
+    else matched.push(new Matched(event, score))
   }
   return { matched, comparable }
+}
+
+/** For one group alone, which is all that looks at these events. */
+export function matchAlone(matcher: Matcher, batch: readonly ChannelEvent[], queries: StandingQueries): Match {
+  if (!matcher.similar) return match(matcher, batch)
+  const vectors = batch.map(({ vector }) => vector)
+  return match(matcher, batch, queries.scores(matcher.similar.query, vectors))
 }
 
 /** An event that the expression fails on, for it lacks a field perhaps, is not one that was asked for. */

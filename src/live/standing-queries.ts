@@ -1,104 +1,128 @@
 import { InvalidInput } from '../core/errors.ts'
+import { dot, VectorMatrix } from '../similarity/vector-matrix.ts'
 
 /** A query that stands: every new event's vector is compared with it. */
 export interface StandingQuery {
   readonly dimension: number
-  /** Its row in the matrix of its dimension, and so its index in the scores. */
+  /** Its row in the matrix of its dimension. */
   readonly row: number
+  /** How many queries had been added when it was: a comparison that began before has not seen it. */
+  readonly added: number
   release(): void
 }
 
+/** What an event is compared by; undefined if it has nothing to compare. */
+export type MaybeVector = Float32Array | undefined
+
+/** Vectors that were compared with all standing queries together. */
+export interface Comparison {
+  /** Cosine similarity of each vector, of length 1, to the query, by index; NaN for one of another dimension. */
+  scores(query: StandingQuery): Float32Array
+}
+
+/** Scores that one comparison may have: this many take a few milliseconds to look at, and four times the bytes. */
+const scoresAtATime = 2 ** 21
+
 /** The standing queries of one channel, by their dimension: a vector is compared with those of its own. */
 export class StandingQueries {
-  readonly #matrices = new Map<number, QueryMatrix>()
+  readonly #byDimension = new Map<number, Queries>()
+  #added = 0
 
   get size(): number {
-    return [...this.#matrices.values()].reduce((sum, { size }) => sum + size, 0)
+    return [...this.#byDimension.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** How many vectors may be compared together, at least one. */
+  get vectorsAtATime(): number {
+    return Math.max(1, Math.floor(scoresAtATime / Math.max(1, this.size)))
   }
 
   /** `key` is the same for equal queries. Throws `InvalidInput` (`bad_vector`) for a vector without a direction. */
   add(key: string, vector: Float32Array): StandingQuery {
     const direction = normalised(vector)
     const dimension = vector.length
-    const matrix = this.#matrices.get(dimension) ?? new QueryMatrix(dimension)
-    this.#matrices.set(dimension, matrix)
-    const row = matrix.add(key, direction)
+    const queries = this.#byDimension.get(dimension) ?? new Queries(dimension)
+    this.#byDimension.set(dimension, queries)
+    const { row, added } = queries.add(key, direction, this.#added++)
     let released = false
     return {
       dimension,
       row,
+      added,
       release: () => {
         if (released) return
         released = true
-        matrix.remove(key)
-        if (matrix.size === 0) this.#matrices.delete(dimension)
+        queries.remove(key)
+        if (queries.size === 0) this.#byDimension.delete(dimension)
       },
     }
   }
 
-  /** Cosine similarity of a vector of length 1 to each query of its dimension, by row; undefined if there is none. */
-  compare(vector: Float32Array): Float32Array | undefined {
-    return this.#matrices.get(vector.length)?.compare(vector)
+  /** Compares the vectors with all queries at once, so that it costs each little. */
+  async compare(vectors: readonly MaybeVector[]): Promise<Comparison> {
+    const before = this.#added
+    const tables = new Map<number, Float32Array>()
+    for (const [dimension, { matrix }] of this.#byDimension) {
+      if (!vectors.some((vector) => vector?.length === dimension)) continue
+      // What is no number stays so: these are told from vectors that are far away.
+      const nowhere = new Float32Array(dimension).fill(Number.NaN)
+      const given = vectors.map((vector) => (vector?.length === dimension ? vector : nowhere))
+      tables.set(dimension, await matrix.scoresByRow(given))
+    }
+    const nothing = new Float32Array(vectors.length).fill(Number.NaN)
+    return {
+      scores: (query) => {
+        if (query.added >= before) return this.scores(query, vectors)
+        const { length } = vectors
+        return tables.get(query.dimension)?.subarray(query.row * length, (query.row + 1) * length) ?? nothing
+      },
+    }
+  }
+
+  /** The same for one query, which must not have been released. */
+  scores({ dimension, row }: StandingQuery, vectors: readonly MaybeVector[]): Float32Array {
+    const direction = this.#byDimension.get(dimension)?.matrix.at(row)
+    return Float32Array.from(vectors, (vector) =>
+      direction === undefined || vector?.length !== dimension ? Number.NaN : dot(direction, vector),
+    )
   }
 }
 
-interface Row {
+interface Place {
   readonly row: number
+  readonly added: number
   users: number
 }
 
-/** A row for each distinct query, so that an event is compared with all in one pass over contiguous memory. */
-class QueryMatrix {
-  readonly #dimension: number
-  readonly #rows = new Map<string, Row>()
-  readonly #free: number[] = []
-  #values = new Float32Array(0)
-  #height = 0
+/** A row for each distinct query of one dimension. */
+class Queries {
+  readonly matrix: VectorMatrix
+  readonly #places = new Map<string, Place>()
 
   constructor(dimension: number) {
-    this.#dimension = dimension
+    this.matrix = new VectorMatrix(dimension)
   }
 
   get size(): number {
-    return this.#rows.size
+    return this.#places.size
   }
 
-  add(key: string, direction: Float32Array): number {
-    const known = this.#rows.get(key)
+  add(key: string, direction: Float32Array, added: number): Place {
+    const known = this.#places.get(key)
     if (known) {
       known.users++
-      return known.row
+      return known
     }
-    const row = this.#free.pop() ?? this.#height++
-    if ((row + 1) * this.#dimension > this.#values.length) this.#grow()
-    this.#values.set(direction, row * this.#dimension)
-    this.#rows.set(key, { row, users: 1 })
-    return row
+    const place = { row: this.matrix.add(direction), added, users: 1 }
+    this.#places.set(key, place)
+    return place
   }
 
   remove(key: string): void {
-    const known = this.#rows.get(key)
-    if (!known || --known.users > 0) return
-    this.#rows.delete(key)
-    this.#free.push(known.row)
-  }
-
-  compare(vector: Float32Array): Float32Array {
-    const dimension = this.#dimension
-    const values = this.#values
-    const scores = new Float32Array(this.#height)
-    for (let row = 0, at = 0; row < scores.length; row++, at += dimension) {
-      let sum = 0
-      for (let index = 0; index < dimension; index++) sum += (values[at + index] ?? 0) * (vector[index] ?? 0)
-      scores[row] = sum
-    }
-    return scores
-  }
-
-  #grow(): void {
-    const grown = new Float32Array(Math.max(16 * this.#dimension, this.#values.length * 2))
-    grown.set(this.#values)
-    this.#values = grown
+    const place = this.#places.get(key)
+    if (!place || --place.users > 0) return
+    this.#places.delete(key)
+    this.matrix.remove(place.row)
   }
 }
 

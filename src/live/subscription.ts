@@ -2,7 +2,7 @@ import type { Json } from '../core/event.ts'
 import type { Expression } from '../core/expression.ts'
 import type { Channel, Group, GroupBatch, Member } from './channel.ts'
 import { ChannelEvent, type Matched } from './channel-event.ts'
-import { BatchScores, match } from './matcher.ts'
+import { matchAlone } from './matcher.ts'
 import { Outbox } from './outbox.ts'
 import type { GapReason, ServerMessage } from './protocol.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -175,7 +175,7 @@ export class Subscription implements Member {
       const first = page[0]?.offset ?? (await this.channel.log.head(this.channel.name)).first
       if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
       const events = page.map((event) => new ChannelEvent(this.channel.name, event))
-      const { matched, comparable } = match(this.#group.matcher, events, new BatchScores(this.channel.queries))
+      const { matched, comparable } = matchAlone(this.#group.matcher, events, this.channel.queries)
       if (!comparable) this.#tellIncomparable()
       this.outbox.push(matched)
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)

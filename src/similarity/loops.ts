@@ -1,7 +1,17 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Kernel, Operands } from './kernel.ts'
 
-/** Plain loops: for small products, and for where the native library is not to be had. */
+/** Plain loops, at once: for small products. */
 export const loops: Kernel = { multiplyAdds: 2 ** 22, multiply }
+
+/** Plain loops, each call in a turn of its own: for where the native library is not to be had. */
+export const loopsInTurns: Kernel = {
+  ...loops,
+  async multiply(operands) {
+    await nextTurn()
+    multiply(operands)
+  },
+}
 
 /**
  * Four rows with two vectors at a time, so that what is loaded is used more than once: about twice as fast as one inner

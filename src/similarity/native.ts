@@ -1,7 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-node'
 import { gemmModel, products as productsName, rows as rowsName, vectors as vectorsName } from './gemm-model.ts'
 import type { Kernel, Operands } from './kernel.ts'
-import { loops } from './loops.ts'
+import { loopsInTurns } from './loops.ts'
 
 type Library = Pick<typeof import('onnxruntime-node'), 'InferenceSession' | 'Tensor'>
 
@@ -44,6 +44,6 @@ export async function openKernel(load: () => Promise<Library>): Promise<Kernel> 
       },
     }
   } catch {
-    return loops
+    return loopsInTurns
   }
 }

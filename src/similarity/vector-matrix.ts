@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Kernel } from './kernel.ts'
 import { loops } from './loops.ts'
 import { fastestKernel } from './native.ts'
@@ -96,8 +95,9 @@ export class VectorMatrix {
 
   /** For each vector, by index, its inner product with every row. */
   async scores(vectors: readonly Float32Array[]): Promise<Float32Array[]> {
-    const scores = vectors.map(() => new Float32Array(this.#height))
-    await this.#compare(vectors, ({ products, row: first, rows, vector: from, width }) => {
+    const height = this.#height
+    const scores = vectors.map(() => new Float32Array(height))
+    await this.#compare(vectors, height, ({ products, row: first, rows, vector: from, width }) => {
       for (let v = 0; v < width; v++) {
         const target = scores[from + v]
         if (target === undefined) continue
@@ -109,8 +109,9 @@ export class VectorMatrix {
 
   /** The same in one array, row after row: the score of row r and vector v is at `r * vectors.length + v`. */
   async scoresByRow(vectors: readonly Float32Array[]): Promise<Float32Array> {
-    const scores = new Float32Array(this.#height * vectors.length)
-    await this.#compare(vectors, ({ products, row, rows, vector, width }) => {
+    const height = this.#height
+    const scores = new Float32Array(height * vectors.length)
+    await this.#compare(vectors, height, ({ products, row, rows, vector, width }) => {
       for (let r = 0; r < rows; r++) {
         scores.set(products.subarray(r * width, (r + 1) * width), (row + r) * vectors.length + vector)
       }
@@ -125,7 +126,7 @@ export class VectorMatrix {
   async nearest(vectors: readonly Float32Array[]): Promise<(Nearest | undefined)[]> {
     const bestRows = new Int32Array(vectors.length).fill(-1)
     const bestScores = new Float32Array(vectors.length).fill(Number.NEGATIVE_INFINITY)
-    await this.#compare(vectors, ({ products, row, rows, vector, width }) => {
+    await this.#compare(vectors, this.#height, ({ products, row, rows, vector, width }) => {
       for (let r = 0; r < rows; r++) {
         if (this.#used[row + r] !== 1) continue
         for (let v = 0; v < width; v++) {
@@ -143,29 +144,28 @@ export class VectorMatrix {
     })
   }
 
-  async #compare(vectors: readonly Float32Array[], take: (block: Block) => void): Promise<void> {
-    const few = this.#height * vectors.length * this.dimension < fewMultiplyAdds
+  /** With the rows before `height`, which the caller has room for, whatever is added meanwhile. */
+  async #compare(vectors: readonly Float32Array[], height: number, take: (block: Block) => void): Promise<void> {
+    const few = height * vectors.length * this.dimension < fewMultiplyAdds
     const kernel = few ? loops : await fastestKernel()
-    for (let from = 0; from < vectors.length; from += vectorsAtATime) {
-      await this.#compareSome(vectors.slice(from, from + vectorsAtATime), from, kernel, take)
+    for (let vector = 0; vector < vectors.length; vector += vectorsAtATime) {
+      const some = this.#joined(vectors.slice(vector, vector + vectorsAtATime))
+      await this.#multiply(some, height, kernel, (block) => take({ ...block, vector }))
     }
   }
 
-  /** Rows are multiplied in calls that hold nobody up, each in a turn of its own. A small matrix is a single call. */
-  async #compareSome(given: readonly Float32Array[], from: number, kernel: Kernel, take: (block: Block) => void) {
+  /** In calls that hold nobody up. A small matrix is a single call. */
+  async #multiply(vectors: Float32Array, height: number, kernel: Kernel, take: (block: Omit<Block, 'vector'>) => void) {
     const { dimension } = this
-    const width = given.length
-    const vectors = this.#joined(given)
-    const rowsPerCall = Math.max(1, Math.floor(kernel.multiplyAdds / (width * dimension)))
-    const scratch = new Float32Array(Math.min(rowsPerCall, this.#height) * width)
-    const height = this.#height
+    const width = vectors.length / dimension
+    const rowsPerCall = Math.max(1, Math.floor(kernel.multiplyAdds / vectors.length))
+    const scratch = new Float32Array(Math.min(rowsPerCall, height) * width)
     for (let row = 0; row < Math.min(height, this.#height); row += rowsPerCall) {
-      if (row > 0 && kernel === loops) await nextTurn()
-      const count = Math.min(rowsPerCall, height - row, this.#height - row)
+      const count = Math.min(rowsPerCall, Math.min(height, this.#height) - row)
       const rows = this.#values.subarray(row * dimension, (row + count) * dimension)
       const products = scratch.subarray(0, count * width)
       await kernel.multiply({ rows, vectors, dimension, products })
-      take({ products, row, rows: count, vector: from, width })
+      take({ products, row, rows: count, width })
     }
   }
 

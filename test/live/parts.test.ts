@@ -4,7 +4,6 @@ import { ChannelEvent, Matched } from '../../src/live/channel-event.ts'
 import { Outbox } from '../../src/live/outbox.ts'
 import { closeCodes, shouldReconnect } from '../../src/live/protocol.ts'
 import { RateLimit } from '../../src/live/rate-limit.ts'
-import { StandingQueries } from '../../src/live/standing-queries.ts'
 
 function event(offset: number, key: string | null, value: number | null = 1, id = `e${offset}`): Matched {
   return new Matched(new ChannelEvent('c', { offset, id, key, value, timestamp: 1 }), undefined)
@@ -59,51 +58,6 @@ describe('outbox', () => {
     const outbox = new Outbox()
     outbox.push([event(0, null), event(1, null)])
     expect(outbox.take(10, 1)).toHaveLength(1)
-  })
-})
-
-describe('standing queries', () => {
-  test('scores are the cosine to each query, and rows are used again', () => {
-    const unit = (vector: number[]) => Float32Array.from(vector, (value) => value / Math.hypot(...vector))
-    fc.assert(
-      fc.property(
-        fc.array(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 4, maxLength: 4 }), {
-          minLength: 1,
-          maxLength: 40,
-        }),
-        (vectors) => {
-          const queries = new StandingQueries()
-          queries.add('kept', Float32Array.of(1, 0, 0, 0))
-          const handles = vectors.map((vector) => ({
-            vector,
-            query: queries.add(JSON.stringify(vector), Float32Array.from(vector)),
-          }))
-          const event = unit([3, 1, 4, 1])
-          const scores = queries.compare(event)
-          for (const { vector, query } of handles) {
-            const dot = unit(vector).reduce((sum, value, index) => sum + value * (event[index] ?? 0), 0)
-            expect(scores?.[query.row]).toBeCloseTo(dot, 5)
-          }
-          for (const { query } of handles) {
-            query.release()
-            query.release()
-          }
-          expect(queries.size).toBe(1)
-          expect(queries.add('fresh', Float32Array.of(0, 1, 0, 0)).row).toBeLessThanOrEqual(vectors.length)
-          expect(queries.compare(Float32Array.of(1, 0, 0, 0))?.[0]).toBe(1)
-        },
-      ),
-    )
-  })
-
-  test('a vector is compared with the queries of its dimension; one without a direction is refused', () => {
-    const queries = new StandingQueries()
-    queries.add('a', Float32Array.of(1, 0))
-    const other = queries.add('b', Float32Array.of(0, 0, 2))
-    expect(() => queries.add('c', Float32Array.of(0, 0))).toThrow('no direction')
-    expect(queries.compare(Float32Array.of(0, 0, 1))?.[other.row]).toBe(1)
-    other.release()
-    expect(queries.compare(Float32Array.of(0, 0, 1))).toBeUndefined()
   })
 })
 

@@ -156,16 +156,34 @@ describe.each([
   })
 })
 
-it('survives changes while it compares', async () => {
+describe.each([
+  ['one call after the other', 200],
+  ['more vectors than go together', 600],
+])('changed while it compares: %s', (_name, width) => {
   const dimension = 384
   const rows = randomVectors(2_000, dimension)
-  const matrix = matrixOf(rows, dimension)
-  const asked = rows.slice(0, 200)
-  const scores = matrix.scores(asked)
-  const nearest = matrix.nearest(asked)
-  await new Promise((resolve) => setImmediate(resolve))
-  for (let row = 200; row < 2_000; row++) matrix.remove(row)
-  for (let row = 0; row < 100; row++) matrix.add(asked[0] ?? new Float32Array(dimension))
-  expect((await scores).every((each) => each.length === 2_000)).toBe(true)
-  expect((await nearest).map((found) => found?.row)).toEqual(asked.map((_, row) => row))
+  const asked = rows.slice(0, width)
+  const begun = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('answers for the rows that stay when others go', async () => {
+    const matrix = matrixOf(rows, dimension)
+    const found = Promise.all([matrix.nearest(asked), matrix.scores(asked), matrix.scoresByRow(asked)])
+    await begun()
+    for (let row = width; row < 2_000; row++) matrix.remove(row)
+    const [nearest, scores, byRow] = await found
+    expect(nearest.map((each) => each?.row)).toEqual(asked.map((_, row) => row))
+    expect(scores.every((each, row) => each.length === 2_000 && each[row] === nearest[row]?.score)).toBe(true)
+    expect(byRow.length).toBe(2_000 * width)
+  })
+
+  it('answers for the rows that were there when others come', async () => {
+    const matrix = matrixOf(rows, dimension)
+    const found = Promise.all([matrix.nearest(asked), matrix.scores(asked), matrix.scoresByRow(asked)])
+    await begun()
+    for (const vector of randomVectors(3_000, dimension, 9)) matrix.add(vector.map((value) => value / 100))
+    const [nearest, scores, byRow] = await found
+    expect(nearest.map((each) => each?.row)).toEqual(asked.map((_, row) => row))
+    expect(scores.every((each) => each.length === 2_000)).toBe(true)
+    expect(byRow.length).toBe(2_000 * width)
+  })
 })
