@@ -8,8 +8,10 @@ import type {
   StoredPoint,
   VectorPoint,
   VectorQuery,
+  WordQuery,
 } from '../../src/core/vector-store.ts'
 import { type Indexed, requests, writeApart } from '../../src/core/vector-writes.ts'
+import { searchWordByWord } from '../../src/core/word-search.ts'
 import type { Database } from './database.ts'
 import type { Meta } from './meta.ts'
 import {
@@ -23,6 +25,7 @@ import {
 } from './rows.ts'
 import type { VectorIndex } from './vector-index.ts'
 import { toSql } from './where.ts'
+import { havingWords } from './words.ts'
 
 /** One statement writes so many points, so many numbers and so much text at most. */
 const writePoints = 1_000
@@ -87,6 +90,17 @@ export class PgCollection implements Collection {
     const where = query.filter === undefined ? 'true' : await this.#where(query.filter, parameters)
     const rows = await this.#index.search(this.#doing('searching'), this.#table, where, parameters)
     return rows.map(toMatch).filter(({ score }) => score >= (query.minScore ?? -1))
+  }
+
+  async searchWords(query: WordQuery): Promise<Match[]> {
+    assertQuery(query, this.#stored.dimension)
+    const parameters: unknown[] = [vectorText(query.vector), query.k]
+    const where = query.filter === undefined ? 'true' : await this.#where(query.filter, parameters)
+    const sql = havingWords(this.#table, where, `$${parameters.length + 1}`)
+    return searchWordByWord(query, async (words) => {
+      const rows = await this.#database.query(this.#doing('searching'), sql, [...parameters, words.join(' ')])
+      return rows.map(toMatch)
+    })
   }
 
   async count(): Promise<number> {

@@ -5,6 +5,7 @@ import type { CollectionSpec } from '../../src/core/vector-store.ts'
 import type { Database, Run } from './database.ts'
 import { collectionGone } from './failure.ts'
 import { type StoredCollection, storedCollection } from './rows.ts'
+import { wordsFunction } from './words.ts'
 
 /** Changes of tables take turns under this number, whatever process makes them. */
 const turn = 'SELECT pg_advisory_xact_lock(7310868735422)'
@@ -30,6 +31,7 @@ export class Meta {
       await run(`CREATE TABLE IF NOT EXISTS millrace.collections (
         name text COLLATE "C" PRIMARY KEY, table_name text NOT NULL UNIQUE, fingerprint text NOT NULL,
         dimension int NOT NULL, fields jsonb NOT NULL)`)
+      await run(wordsFunction)
     })
     return new Meta(database)
   }

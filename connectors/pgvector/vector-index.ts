@@ -1,5 +1,6 @@
 import type { Database, Run } from './database.ts'
 import { pointColumns } from './rows.ts'
+import { wordIndexTarget } from './words.ts'
 
 /** HNSW can hold so many numbers of a vector, and so many of half precision (pgvector, "HNSW"). */
 const widestVector = 2_000
@@ -14,12 +15,16 @@ export interface IndexPlan {
   readonly fromRows: number
 }
 
-/** The nearest rows of a table: found exactly while it is small, by an HNSW index that is built when it has grown. */
+/**
+ * The indexes of a table, built while others read and write: that of words at once, and when the table has grown the HNSW
+ * index, without which the nearest rows are found exactly.
+ */
 export class VectorIndex {
   readonly #database: Database
   readonly #plan: IndexPlan
   #written: number = lookEvery
   #indexed = false
+  #hasWords = false
   #building: Promise<void> | undefined
   readonly #closing = new AbortController()
 
@@ -31,7 +36,7 @@ export class VectorIndex {
   /** After each write. */
   wrote(points: number): void {
     this.#written += points
-    if (this.#written < lookEvery || this.#indexed || this.#expression === undefined) return
+    if (this.#written < lookEvery || this.#isComplete) return
     this.#written = 0
     this.#building ??= this.#build()
       // An index that cannot be built costs speed, not matches; a later write tries again.
@@ -89,44 +94,60 @@ export class VectorIndex {
     return `${this.#plan.table}_hnsw`
   }
 
+  get #isComplete(): boolean {
+    return this.#hasWords && (this.#indexed || this.#expression === undefined)
+  }
+
   /** Another process may have built it. */
   async #isIndexed(): Promise<boolean> {
     if (this.#indexed) return true
-    this.#indexed = (await this.#state()) === true
+    this.#indexed = (await this.#state(this.#name)) === true
     return this.#indexed
   }
 
-  /** Whether the index is valid; undefined if it is not there. */
-  async #state(): Promise<boolean | undefined> {
+  /** Whether an index is valid; undefined if it is not there. */
+  async #state(name: string): Promise<boolean | undefined> {
     const sql = `SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
       JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = 'millrace' AND relname = $1`
-    const [row] = await this.#database.query('looking for an index', sql, [this.#name])
+    const [row] = await this.#database.query('looking for an index', sql, [name])
     return row === undefined ? undefined : row.indisvalid === true
   }
 
   /** One process at a time. An index that is there and not valid is what a process left behind that did not finish. */
-  async #create(run: Run): Promise<void> {
-    const [lock] = await run('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine', [this.#name])
+  async #create(name: string, target: string): Promise<void> {
+    const doing = 'building an index'
+    await this.#database.patient(doing, (run) => this.#createAlone(run, name, target), this.#closing.signal)
+  }
+
+  async #createAlone(run: Run, name: string, target: string): Promise<void> {
+    const [lock] = await run('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine', [name])
     if (lock?.mine !== true) return
     try {
-      const state = await this.#state()
+      const state = await this.#state(name)
       if (state === true) return
-      if (state === false) await run(`DROP INDEX CONCURRENTLY IF EXISTS millrace."${this.#name}"`)
-      const operators = this.#expression === 'embedding' ? 'vector_cosine_ops' : 'halfvec_cosine_ops'
-      const target = `millrace."${this.#plan.table}" USING hnsw (${this.#expression} ${operators})`
-      await run(`CREATE INDEX CONCURRENTLY "${this.#name}" ON ${target}`)
+      if (state === false) await run(`DROP INDEX CONCURRENTLY IF EXISTS millrace."${name}"`)
+      await run(`CREATE INDEX CONCURRENTLY "${name}" ON millrace."${this.#plan.table}" ${target}`)
     } finally {
-      await run('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [this.#name])
+      await run('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [name])
     }
   }
 
   async #build(): Promise<void> {
+    await this.#buildWords()
+    if (this.#expression === undefined || (await this.#isIndexed())) return
     const { table, fromRows } = this.#plan
     const large = `SELECT count(*) AS n FROM (SELECT 1 FROM millrace."${table}" LIMIT $1) AS rows`
     const [row] = await this.#database.query('counting', large, [fromRows])
     if (Number(row?.n) < fromRows) return
-    if (await this.#isIndexed()) return
-    await this.#database.patient('building an index', (run) => this.#create(run), this.#closing.signal)
+    const operators = this.#expression === 'embedding' ? 'vector_cosine_ops' : 'halfvec_cosine_ops'
+    await this.#create(this.#name, `USING hnsw (${this.#expression} ${operators})`)
     await this.#isIndexed()
+  }
+
+  async #buildWords(): Promise<void> {
+    const name = `${this.#plan.table}_words`
+    if (this.#hasWords) return
+    if ((await this.#state(name)) !== true) await this.#create(name, wordIndexTarget)
+    this.#hasWords = (await this.#state(name)) === true
   }
 }

@@ -15,20 +15,23 @@ import type {
   StoredPoint,
   VectorPoint,
   VectorQuery,
+  WordQuery,
 } from '../../src/core/vector-store.ts'
 import { type Indexed, requests, writeApart } from '../../src/core/vector-writes.ts'
+import { searchWordByWord } from '../../src/core/word-search.ts'
 import { statusOf, storeFailure } from './failure.ts'
 import {
   fieldPath,
   indexOf,
   pointId,
+  pointPaths,
   readCollection,
   type StoredCollection,
   toMatch,
   toPoint,
   toStoredPoint,
 } from './payload.ts'
-import { isExact, toQdrant } from './where.ts'
+import { havingWords, isExact, type QdrantFilter, toQdrant } from './where.ts'
 
 /** One request writes so many points, so many numbers and so much text at most; Qdrant takes 32 MB. */
 const writePoints = 500
@@ -44,6 +47,8 @@ const longestLook = 40_000
 
 /** Answered once it is done, and in one order on every replica. */
 const durable = { wait: true, ordering: 'strong' } as const
+
+type Nearness = Pick<VectorQuery, 'vector' | 'k'>
 
 interface Accepted extends Indexed {
   readonly point: VectorPoint
@@ -97,13 +102,14 @@ export class QdrantCollection implements Collection {
 
   async search(query: VectorQuery): Promise<Match[]> {
     assertQuery(query, this.#stored.dimension)
-    const condition = query.filter === undefined ? undefined : filterCondition(query.filter)
-    if (condition !== undefined) await this.#assertKnown(condition)
-    const matches =
-      condition === undefined || isExact(condition)
-        ? await this.#nearest(query, query.k, condition)
-        : await this.#lookThrough(query, condition)
+    const matches = await this.#fitting(query, await this.#condition(query))
     return matches.filter(({ score }) => score >= (query.minScore ?? -1))
+  }
+
+  async searchWords(query: WordQuery): Promise<Match[]> {
+    assertQuery(query, this.#stored.dimension)
+    const condition = await this.#condition(query)
+    return searchWordByWord(query, (words) => this.#fitting(query, condition, words))
   }
 
   async count(): Promise<number> {
@@ -113,7 +119,7 @@ export class QdrantCollection implements Collection {
   async *scan(): AsyncIterable<readonly StoredPoint[]> {
     let offset: Awaited<ReturnType<QdrantClient['scroll']>>['next_page_offset'] | undefined
     do {
-      const options = { limit: scanPage, with_payload: true, with_vector: false, ...(offset ? { offset } : {}) }
+      const options = { limit: scanPage, with_payload: pointPaths, with_vector: false, ...(offset ? { offset } : {}) }
       const page = await this.#attempt('reading', () => this.#client.scroll(this.#name, options))
       yield page.points.map(toStoredPoint)
       offset = page.next_page_offset
@@ -164,18 +170,36 @@ export class QdrantCollection implements Collection {
     assertKnownFields(condition, this.#name, this.#types.names)
   }
 
+  async #condition({ filter }: Pick<VectorQuery, 'filter'>): Promise<Condition | undefined> {
+    const condition = filter === undefined ? undefined : filterCondition(filter)
+    if (condition !== undefined) await this.#assertKnown(condition)
+    return condition
+  }
+
+  /** The nearest for which the condition holds and which have all of the words. */
+  async #fitting(query: Nearness, condition: Condition | undefined, words: readonly string[] = []): Promise<Match[]> {
+    const parts = [
+      ...(condition === undefined ? [] : [toQdrant(condition)]),
+      ...(words.length === 0 ? [] : [havingWords(words)]),
+    ]
+    const wanted = parts.length === 0 ? undefined : { must: parts }
+    return condition === undefined || isExact(condition)
+      ? this.#nearest(query, query.k, wanted)
+      : this.#lookThrough(query, condition, wanted)
+  }
+
   async #nearest(
-    { vector }: VectorQuery,
+    { vector }: Nearness,
     limit: number,
-    condition?: Condition | undefined,
+    filter: QdrantFilter | undefined,
     exact = false,
   ): Promise<Match[]> {
     const { points } = await this.#attempt('searching', () =>
       this.#client.query(this.#name, {
         query: Array.from(vector),
         limit,
-        with_payload: true,
-        ...(condition === undefined ? {} : { filter: toQdrant(condition) }),
+        with_payload: pointPaths,
+        ...(filter === undefined ? {} : { filter }),
         params: { exact },
       }),
     )
@@ -183,10 +207,10 @@ export class QdrantCollection implements Collection {
   }
 
   /** The best of those that Qdrant takes for fitting, more and more of them, until enough of them do. */
-  async #lookThrough(query: VectorQuery, condition: Condition): Promise<Match[]> {
+  async #lookThrough(query: Nearness, condition: Condition, filter: QdrantFilter | undefined): Promise<Match[]> {
     for (let wanted = Math.max(firstLook, query.k); ; wanted *= lookGrowth) {
       const limit = Math.min(wanted, longestLook)
-      const candidates = await this.#nearest(query, limit, condition, true)
+      const candidates = await this.#nearest(query, limit, filter, true)
       const matches = candidates.filter(({ fields }) => matchesCondition(condition, fields))
       if (matches.length >= query.k || candidates.length < limit) return matches.slice(0, query.k)
       if (limit < longestLook) continue
@@ -212,7 +236,7 @@ export class QdrantCollection implements Collection {
   }
 }
 
-/** What stands beside the vector, about. */
+/** What stands beside the vector, about: the fields, and their words once more. */
 function charactersOf({ point: { id, fields, position } }: Accepted): number {
-  return JSON.stringify(fields).length + id.length + position.topic.length + 100
+  return 2 * JSON.stringify(fields).length + id.length + position.topic.length + 100
 }

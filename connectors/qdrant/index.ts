@@ -10,7 +10,7 @@ import {
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
 import { QdrantCollection } from './collection.ts'
 import { statusOf, storeFailure } from './failure.ts'
-import { fieldMetadata, metadataOf, readCollection, type StoredCollection } from './payload.ts'
+import { fieldMetadata, indexOf, metadataOf, readCollection, type StoredCollection, wordsPath } from './payload.ts'
 import { connect, type QdrantSettings } from './sdk.ts'
 
 /**
@@ -44,6 +44,7 @@ class QdrantStore implements VectorStore {
       await attempt(`opening collection "${spec.name}"`, () => this.#client.updateCollection(spec.name, { metadata }))
       collection.learn(added.map((field) => [field, null]))
     }
+    if (!stored.hasWords) await this.#indexWords(spec.name)
     return collection
   }
 
@@ -94,6 +95,11 @@ class QdrantStore implements VectorStore {
     })
   }
 
+  async #indexWords(name: string): Promise<void> {
+    const index = { field_name: wordsPath, field_schema: indexOf.string, wait: true }
+    await attempt(`opening collection "${name}"`, () => this.#client.createPayloadIndex(name, index))
+  }
+
   async #create({ name, fingerprint, dimension, fields }: CollectionSpec): Promise<StoredCollection> {
     try {
       // `createCollection` of the client itself leaves the metadata out.
@@ -109,7 +115,7 @@ class QdrantStore implements VectorStore {
       throw storeFailure(`making collection "${name}"`, error)
     }
     const stored = await this.#describe(name)
-    return stored ?? { fingerprint, dimension, types: fields.map((field) => [field, null]) }
+    return stored ?? { fingerprint, dimension, types: fields.map((field) => [field, null]), hasWords: false }
   }
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { type FieldType, fieldKey, fieldOfKey } from '../../src/core/vector-rules.ts'
 import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
+import { wordsOfFields } from '../../src/core/words.ts'
 
 /** The name space of our ids, a random UUID: points of other programs in it do not exist. */
 const nameSpace = Buffer.from('5b1f0e9e6b3c4f0d9a5f0a6c2f7d4e81', 'hex')
@@ -25,11 +26,18 @@ export function fieldOfPath(path: string): string | undefined {
   return path.startsWith('fields.') ? fieldOfKey(path.slice('fields.'.length)) : undefined
 }
 
+/** Where a point's words stand beside its fields. Their own indexes are for whole texts and heed case. */
+export const wordsPath = 'words'
+/** What is read of a point: everything else. */
+export const pointPaths = ['id', 'fields', 'timestamp', 'position']
+
 /** Fields that are null are left out: they are the same as missing ones. */
 export function toPoint({ id, vector, fields, timestamp, position }: VectorPoint) {
   const present = Object.entries(fields).filter(([, value]) => value !== null)
   const stored = Object.fromEntries(present.map(([field, value]) => [fieldKey(field), value]))
-  return { id: pointId(id), vector: Array.from(vector), payload: { id, fields: stored, timestamp, position } }
+  const words = [...new Set(wordsOfFields(fields))]
+  const payload = { id, fields: stored, timestamp, position, ...(words.length === 0 ? {} : { [wordsPath]: words }) }
+  return { id: pointId(id), vector: Array.from(vector), payload }
 }
 
 const payload = z.object({
@@ -64,6 +72,8 @@ export interface StoredCollection {
   readonly fingerprint: string
   readonly dimension: number
   readonly types: readonly (readonly [string, FieldType | null])[]
+  /** Whether there is an index of the points' words. */
+  readonly hasWords: boolean
 }
 
 /** What a new collection says about itself. Changes of it are merged by key, so processes do not undo each other's. */
@@ -90,7 +100,8 @@ export function readCollection(info: unknown): StoredCollection | undefined {
     const held = typeOfIndex[type]
     if (field !== undefined && held !== undefined) types.set(field, held)
   }
-  return { fingerprint: own.data.fingerprint, dimension: config.params.vectors.size, types: [...types] }
+  const dimension = config.params.vectors.size
+  return { fingerprint: own.data.fingerprint, dimension, types: [...types], hasWords: wordsPath in indexes }
 }
 
 const typeOfIndex: Readonly<Record<string, FieldType>> = { keyword: 'string', float: 'number', bool: 'boolean' }

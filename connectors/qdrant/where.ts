@@ -1,6 +1,6 @@
 import type { Condition, Scalar } from '../../src/core/filter.ts'
 import { storedValue, wellFormed } from '../../src/core/vector-rules.ts'
-import { fieldPath } from './payload.ts'
+import { fieldPath, wordsPath } from './payload.ts'
 
 /** A condition in Qdrant's own form, as far as it is used here. */
 export type QdrantCondition =
@@ -59,6 +59,11 @@ function translate(condition: Condition): QdrantCondition {
       return typeof value === 'string' ? present(key) : { key, range: { [operator]: value + 0 } }
     }
   }
+}
+
+/** That a point has all of some words. */
+export function havingWords(words: readonly string[]): QdrantCondition {
+  return { must: words.map((word) => ({ key: wordsPath, match: { value: word } })) }
 }
 
 function isOrder(operator: string): boolean {

@@ -54,8 +54,9 @@ def with_shadow(payload):
     return {**payload, "is": {key: str(value) for key, value in fields.items() if isinstance(value, bool)}}
 
 
-def without_shadow(payload):
-    return {key: value for key, value in payload.items() if key != "is"}
+def wanted_of(payload, wanted):
+    names = wanted if isinstance(wanted, list) else payload.keys()
+    return {key: value for key, value in payload.items() if key in names and key != "is"}
 
 
 def condition(given):
@@ -132,18 +133,21 @@ def query(collection, body, _query):
         limit=body["limit"],
         query=edge.Query.Nearest(body["query"]),
         filter=filter_of(body.get("filter")),
-        with_payload=body.get("with_payload", False),
+        with_payload=bool(body.get("with_payload", False)),
         params=edge.SearchParams(exact=body.get("params", {}).get("exact", False)),
     )
     found = collection.shard.query(request)
-    points = [{"id": str(p.id), "version": p.version, "score": p.score, "payload": without_shadow(p.payload)} for p in found]
-    return {"points": points}
+    wanted = body.get("with_payload", False)
+    payloads = [wanted_of(p.payload, wanted) for p in found]
+    points = zip(found, payloads)
+    return {"points": [{"id": str(p.id), "version": p.version, "score": p.score, "payload": x} for p, x in points]}
 
 
 def scroll(collection, body, _query):
     request = edge.ScrollRequest(offset=body.get("offset"), limit=body["limit"], with_payload=True, with_vector=False)
     points, following = collection.shard.scroll(request)
-    found = [{"id": str(p.id), "payload": without_shadow(p.payload)} for p in points]
+    wanted = body.get("with_payload", True)
+    found = [{"id": str(p.id), "payload": wanted_of(p.payload, wanted)} for p in points]
     return {"points": found, "next_page_offset": None if following is None else str(following)}
 
 
