@@ -7,7 +7,7 @@ export interface BoundServer {
   readonly port: number
 }
 
-type Bindings = Pick<Runtime, 'kafka' | 'schemaRegistry' | 'clickhouse' | 'vectors' | 'redis'>
+type Bindings = Pick<Runtime, 'kafka' | 'schemaRegistry' | 'clickhouse' | 'vectors' | 'redis' | 'embedder'>
 
 const ports: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443, 'redis:': 6379, 'rediss:': 6379 }
 const postgresPort = 5432
@@ -17,7 +17,8 @@ const sentinelPort = 26_379
 const redisPort = 6379
 
 /** All of them. Pinecone is left out: its address is not known before it is asked. */
-export function boundServers({ kafka, schemaRegistry, clickhouse, vectors, redis }: Bindings): BoundServer[] {
+export function boundServers(bindings: Bindings): BoundServer[] {
+  const { kafka, schemaRegistry, clickhouse, vectors, redis, embedder } = bindings
   const { milvus, qdrant, pgvector } = vectors ?? {}
   return [
     ...(kafka?.brokers ?? []).map((address) => byAddress('Kafka', address, kafkaPort)),
@@ -29,6 +30,7 @@ export function boundServers({ kafka, schemaRegistry, clickhouse, vectors, redis
     ...byUrl('Redis', redis?.url),
     ...(redis?.sentinels ?? []).map((address) => byAddress('Redis Sentinel', address, sentinelPort)),
     ...(redis?.cluster ?? []).map((address) => byAddress('Redis Cluster', address, redisPort)),
+    ...byUrl('the remote embedder', embedder.remote?.url),
   ]
 }
 

@@ -3,8 +3,9 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { errorCode, errorMessage } from '../core/errors.ts'
+import { errorCode, errorMessage, MillraceError } from '../core/errors.ts'
 import { readModel } from '../embedding/models/model.ts'
+import type { RemoteOptions } from '../embedding/remote/index.ts'
 import { packageRoot } from './package.ts'
 import { formatBytes } from './table.ts'
 
@@ -91,6 +92,22 @@ export async function checkModel(folder: string): Promise<Finding> {
       message: errorMessage(error),
       hint: 'install Millrace again, or restore the folder models/',
     }
+  }
+}
+
+/** Asks the server that computes vectors for its model, as the embedder does. */
+export async function checkRemoteModel(options: RemoteOptions): Promise<Finding> {
+  try {
+    const { openRemoteBackend } = await import('../embedding/remote/index.ts')
+    const backend = await openRemoteBackend(options)
+    await backend.close()
+    return {
+      level: 'ok',
+      message: `model ${backend.model} at ${new URL(options.url).origin}: ${backend.dimension} dimensions`,
+    }
+  } catch (error) {
+    const hint = error instanceof MillraceError ? error.hint : undefined
+    return { level: 'fail', message: errorMessage(error), hint }
   }
 }
 

@@ -34,9 +34,9 @@ const pollMs = 20
 export interface Millrace {
   readonly address: string
   readonly pipelines: readonly string[]
-  /** Resolves when `/readyz` answers 200: every pipeline has started, or has failed to. */
+  /** Resolves when `/readyz` answers 200: every pipeline has started, or has failed to; the model is loaded. */
   readonly ready: Promise<void>
-  /** Resolves when every pipeline has ended by itself, as one that reads standard input does. */
+  /** Resolves when every pipeline has ended by itself, as one that reads standard input does. Rejects with what ends it. */
   readonly ended: Promise<void>
   /**
    * Finishes and commits what was read, then closes everything. What is not finished in time, for a sink is down, or when
@@ -45,12 +45,12 @@ export interface Millrace {
   stop(signal: AbortSignal): Promise<void>
 }
 
-/** The composition root: binds, builds and runs everything in this process. */
+/** The composition root of the role `all`: binds, builds and runs everything in this process. */
 export async function startMillrace({ runtime, specs, log, drainMs = 20_000 }: StartOptions): Promise<Millrace> {
   await makeFolder(runtime.data)
   const lock = await lockData(runtime.data)
-  const services = openServices(runtime, log)
   const metrics = createMetrics()
+  const services = openServices(runtime, log, metrics)
   const expressions = createExpressions()
   const stored = storedPipelines(join(runtime.data, 'pipelines'))
   const parse = parser(expressions, services)

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { roles } from '../core/role.ts'
 import { byteSize, duration } from '../core/units.ts'
 import { topicName } from './pipeline-schema.ts'
 
@@ -46,7 +47,10 @@ const remoteEmbedder = z.strictObject({
       error: 'expected the http(s) address of an OpenAI-compatible API, such as https://api.openai.com/v1',
     })
     .describe('The address before `/embeddings`, such as `https://api.openai.com/v1`.'),
-  apiKey: text.optional().describe('What is sent as bearer token.'),
+  apiKey: text
+    .regex(/^[!-~]+$/, 'a key is one word of plain ASCII')
+    .optional()
+    .describe('What is sent as bearer token.'),
   batch: z.int().min(1).max(2_048).default(256).describe('Most texts in one request.'),
   batchTokens: z.int().min(1).default(50_000).describe('Most tokens in one request, as far as they are known before.'),
   concurrency: z.int().min(1).max(64).default(4).describe('Most requests at a time.'),
@@ -252,6 +256,7 @@ function isOrigin(text: string): boolean {
 
 /** `millrace.yaml`. The single origin of validation, defaults and the environment's twins. */
 export const runtimeSchema = z.strictObject({
+  role: z.enum(roles).default('all').describe('What this process does. embedder: it only embeds, for other processes.'),
   data: text.default('./data').describe('The folder for everything that is embedded.'),
   pipelines: textList.prefault('pipelines/*.yaml').describe('Globs of the pipeline files.'),
   schemas: text.default('schemas').describe('The folder of event schemas by topic.'),

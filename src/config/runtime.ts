@@ -150,11 +150,16 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /** What is wrong with settings that are each well formed. */
-function findings({ server }: RuntimeSettings): Issue[] {
+function findings({ server, embedder }: RuntimeSettings): Issue[] {
   const issues: Issue[] = []
   if (!isLoopback(server.host) && server.token === undefined) {
     const message = `listening on ${server.host} lets others in: set server.token (MILLRACE_SERVER_TOKEN) as well`
     issues.push({ path: ['server', 'host'], code: 'authentication_required', at: 'value', message })
+  }
+  const { url } = embedder.remote ?? {}
+  if (url !== undefined && (new URL(url).username !== '' || new URL(url).password !== '')) {
+    const message = 'no credentials in the address: set embedder.remote.apiKey'
+    issues.push({ path: ['embedder', 'remote', 'url'], code: 'credentials_in_url', at: 'value', message })
   }
   return issues
 }

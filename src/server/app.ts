@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import { MillraceError } from '../core/errors.ts'
 import { collectionRoutes } from './collections.ts'
-import type { ServerContext } from './context.ts'
+import type { BaseContext, EmbedderContext, ServerContext } from './context.ts'
 import { embeddingRoutes } from './embeddings.ts'
 import { eventRoutes } from './events.ts'
 import { guard } from './guard.ts'
@@ -16,8 +16,33 @@ import { Routes } from './route.ts'
 import { serveStatic } from './static.ts'
 import { topicRoutes } from './topics.ts'
 
-/** The HTTP API as one application, for whatever runs it. The WebSocket is added by `listen`. */
+/** The whole HTTP API as one application, for whatever runs it. The WebSocket is added by `listen`. */
 export function createApp(context: ServerContext): Hono {
+  const adders = [
+    topicRoutes,
+    eventRoutes,
+    pipelineRoutes,
+    collectionRoutes,
+    queryRoutes,
+    embeddingRoutes,
+    liveRoutes,
+    probeRoutes,
+  ]
+  const app = appOf(context, adders, 'GET /openapi.json describes what there is.')
+  serveStatic(app, context.dashboard)
+  return app
+}
+
+/** The API of a process of the role `embedder`. */
+export function createEmbedderApp(context: EmbedderContext): Hono {
+  const hint = 'This process has the role embedder, which only embeds: GET /openapi.json describes what there is.'
+  return appOf(context, [embeddingRoutes, probeRoutes], hint)
+}
+
+type AddRoutes<C> = (routes: Routes, context: C) => void
+
+/** `elsewhere`: the hint for a route that is not there. */
+function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[], elsewhere: string): Hono {
   const app = new Hono()
   app.onError((error, c) => {
     const problem = toProblem(error)
@@ -32,8 +57,7 @@ export function createApp(context: ServerContext): Hono {
   })
   app.notFound((c) => {
     const detail = `There is no ${c.req.method} ${c.req.path}.`
-    const hint = 'GET /openapi.json describes what there is.'
-    return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint })
+    return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint: elsewhere })
   })
   app.use(guard(context.auth?.token))
   app.use(async (c, next) => {
@@ -48,20 +72,8 @@ export function createApp(context: ServerContext): Hono {
   app.use('/v1/*', boundedLoad(context.limits.bodyBytes, context.limits.inFlightBytes))
 
   const routes = new Routes(app)
-  for (const add of [
-    topicRoutes,
-    eventRoutes,
-    pipelineRoutes,
-    collectionRoutes,
-    queryRoutes,
-    embeddingRoutes,
-    liveRoutes,
-    probeRoutes,
-  ]) {
-    add(routes, context)
-  }
+  for (const add of adders) add(routes, context)
   const description = JSON.stringify(openApi(routes.all, context.version, context.auth !== undefined))
   app.get('/openapi.json', (c) => c.body(description, 200, { 'content-type': 'application/json' }))
-  serveStatic(app, context.dashboard)
   return app
 }

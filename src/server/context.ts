@@ -20,12 +20,8 @@ export interface ServerLimits {
 
 export const defaultServerLimits: ServerLimits = { bodyBytes: 10_000_000, inFlightBytes: 100_000_000 }
 
-/** What the HTTP API works on. Made by the composition root. */
-export interface ServerContext {
-  readonly services: Services
-  readonly pipelines: PipelineControl
-  readonly expressions: Expressions
-  readonly live: Live
+/** What every server has, whatever the role of its process. Made by the composition root. */
+export interface BaseContext {
   /**
    * With a token every request needs it, but probes and the dashboard's files. Without one only this machine is
    * answered: a loopback host, and no page of another origin.
@@ -38,6 +34,19 @@ export interface ServerContext {
   readonly ready: () => Readiness
   readonly version: string
   readonly limits: ServerLimits
+}
+
+/** For the role `embedder`. */
+export interface EmbedderContext extends BaseContext {
+  readonly services: Pick<Services, 'embedder'>
+}
+
+/** For the whole API. */
+export interface ServerContext extends BaseContext {
+  readonly services: Services
+  readonly pipelines: PipelineControl
+  readonly expressions: Expressions
+  readonly live: Live
   /** The built dashboard; without it `/` says how to build one. */
   readonly dashboard?: StaticFiles | undefined
 }

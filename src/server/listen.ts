@@ -4,7 +4,8 @@ import { isIPv6 } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { errorCode, errorMessage, InvalidInput } from '../core/errors.ts'
-import type { ServerContext } from './context.ts'
+import type { Live } from '../live/index.ts'
+import type { BaseContext } from './context.ts'
 import { isLoopback } from './guard.ts'
 import { acceptWebSockets } from './websocket.ts'
 
@@ -24,12 +25,12 @@ export interface Listening {
 }
 
 /**
- * Serves the application and the live WebSocket. Throws `InvalidInput`: `auth_required` for an address that others can
+ * Serves the application and, where there are channels, the live WebSocket. Throws `InvalidInput`: `auth_required` for an address that others can
  * reach without a token being configured, `port_in_use`, `port_not_allowed`, `host_unknown`.
  */
 export async function listen(
   app: Hono,
-  context: Pick<ServerContext, 'live' | 'auth' | 'log' | 'limits'>,
+  context: Pick<BaseContext, 'auth' | 'log' | 'limits'> & { readonly live?: Live },
   { host, port, drainMs = 5_000 }: ListenOptions,
 ): Promise<Listening> {
   if (!isLoopback(host) && context.auth === undefined) {
@@ -45,7 +46,8 @@ export async function listen(
     // A connection whose last request is answered is not kept open for another.
     response.on('finish', () => closing && request.socket.destroySoon())
   })
-  const sockets = acceptWebSockets(server, context)
+  const { live } = context
+  const sockets: { close(): void } | undefined = live && acceptWebSockets(server, { ...context, live })
   server.listen(port, host)
   await once(server, 'listening').catch((error: unknown) => {
     throw listenError(error, host, port)
@@ -58,8 +60,8 @@ export async function listen(
       const closed = once(server, 'close')
       closing = true
       server.close()
-      await context.live.close()
-      sockets.close()
+      await live?.close()
+      sockets?.close()
       const late = setTimeout(() => server.closeAllConnections(), drainMs)
       await closed
       clearTimeout(late)

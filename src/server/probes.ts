@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { ServerContext } from './context.ts'
+import type { BaseContext } from './context.ts'
 import { mayRead } from './guard.ts'
 import type { Routes } from './route.ts'
 import { answer } from './schemas.ts'
@@ -7,7 +7,7 @@ import { answer } from './schemas.ts'
 const alive = answer('Alive', z.object({ service: z.literal('millrace'), version: z.string() }))
 const readiness = answer('Readiness', z.object({ ready: z.boolean(), reasons: z.array(z.string()) }))
 
-export function probeRoutes(routes: Routes, { auth, ready, version, metrics, observe }: ServerContext): void {
+export function probeRoutes(routes: Routes, { auth, ready, version, metrics, observe }: BaseContext): void {
   routes.add(
     {
       method: 'get',

@@ -47,6 +47,7 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
   const { modelFolder } = await import('../services.ts')
   const { boundServers } = await import('../bound-servers.ts')
   const { data, server, embedder, clickhouse, vectors = {} } = runtime
+  const { remote } = embedder
   const embeddedVectors = Object.values(vectors).every((store) => store === undefined) || vectors.lancedb !== undefined
   return [
     checks.checkNode,
@@ -55,8 +56,9 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
     () => checks.checkPackage('lmdb', 'the event log and the live log', true),
     () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', embeddedVectors),
     () => checks.checkPackage('chdb', 'ClickHouse in the process', clickhouse === undefined),
-    () => checks.checkPackage('onnxruntime-node', 'embeddings', true),
-    () => checks.checkModel(modelFolder(embedder.model)),
+    () => checks.checkPackage('onnxruntime-node', 'embeddings', remote === undefined),
+    () =>
+      remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(modelFolder(embedder.model)),
     async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
     ...boundServers(runtime).map(
       ({ name, host, port }) =>

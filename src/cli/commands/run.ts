@@ -1,6 +1,11 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Runtime } from '../../config/runtime.ts'
+import { didYouMean } from '../../core/nearest.ts'
 import type { PipelineSpec } from '../../core/pipeline.ts'
+import { type Role, roles } from '../../core/role.ts'
+import type { Log } from '../../telemetry/index.ts'
 import { type Cli, examples, type GlobalOptions, wholeNumber } from '../cli.ts'
+import { WrongUsage } from '../failure.ts'
 import { packageVersion } from '../package.ts'
 import type { Millrace } from '../start.ts'
 import type { Terminal } from '../terminal.ts'
@@ -8,6 +13,7 @@ import type { Terminal } from '../terminal.ts'
 interface RunOptions extends GlobalOptions {
   readonly port?: number
   readonly host?: string
+  readonly role?: Role
   readonly json?: boolean
 }
 
@@ -18,6 +24,7 @@ export function addRun(program: Command, cli: Cli): void {
     .argument('[files...]', 'pipeline files (default: those of the runtime)')
     .option('--port <port>', 'the port of the HTTP API; 0 takes a free one (default: 8080)', wholeNumber(0, 65_535))
     .option('--host <host>', 'the address to listen on (default: 127.0.0.1)')
+    .option('--role <role>', `what this process does: ${roles.join(' or ')} (default: all)`, role)
     .option('--json', 'print JSON lines; the log, on the standard error, too')
     .addHelpText(
       'after',
@@ -25,6 +32,7 @@ export function addRun(program: Command, cli: Cli): void {
         'millrace run',
         'millrace run pipelines/support-tickets.yaml --port 9000',
         'millrace run --data /var/lib/millrace',
+        'millrace run --role embedder --port 8081 --data ./embedder',
       ),
     )
     .action(async (files: string[], _options: RunOptions, command: Command) => {
@@ -32,42 +40,85 @@ export function addRun(program: Command, cli: Cli): void {
     })
 }
 
+/** Reads a role from the command line. */
+function role(text: string): Role {
+  const known = roles.find((name) => name === text)
+  if (known !== undefined) return known
+  throw new InvalidArgumentError(`There are ${roles.join(' and ')}${didYouMean(text, roles)}`)
+}
+
 async function run(cli: Cli, files: readonly string[], options: RunOptions): Promise<void> {
   const { terminal } = cli
-  const { startMillrace } = await import('../start.ts')
   const { openRuntime } = await import('../runtime.ts')
-  const { findPipelineFiles, readPipelines } = await import('../project.ts')
   const { createLog } = await import('../../telemetry/index.ts')
   const { host, port, json = false } = options
-  const twins = { MILLRACE_SERVER_HOST: host, MILLRACE_SERVER_PORT: port?.toString() }
+  const twins = {
+    MILLRACE_ROLE: options.role,
+    MILLRACE_SERVER_HOST: host,
+    MILLRACE_SERVER_PORT: port?.toString(),
+  }
   const runtime = await openRuntime(cli, options, twins)
-  const found = await findPipelineFiles(cli, runtime, files)
-  const specs = await readPipelines({ runtime, files: found, folder: cli.folder }, terminal)
+  const specs = await specsFor(cli, runtime, files)
 
   const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
   const { first, second } = cli.interruption()
-  const millrace = await startMillrace({ runtime, specs, log })
-  if (json) printEvents(terminal, millrace, first)
-  else printStarted(terminal, millrace, specs)
-
-  await Promise.race([aborted(first), millrace.ended])
-  if (!json && first.aborted) terminal.note('finishing what was read; Ctrl-C again stops at once')
-  await millrace.stop(second)
+  const millrace = await start(runtime, specs, log)
+  try {
+    if (json) printEvents(terminal, millrace, first)
+    else printStarted(terminal, runtime, millrace, specs)
+    await Promise.race([aborted(first), millrace.ended])
+    if (!json && first.aborted) terminal.note('finishing what was read; Ctrl-C again stops at once')
+  } finally {
+    await millrace.stop(second)
+  }
   if (json) terminal.json({ event: 'stopped' })
   else terminal.print('stopped')
 }
 
-function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace, interrupted: AbortSignal): void {
-  terminal.json({ event: 'listening', address, pipelines })
-  void ready.then(() => {
-    if (!interrupted.aborted) terminal.json({ event: 'ready' })
-  })
+/** The pipelines that a process of the role runs. */
+async function specsFor(cli: Cli, runtime: Runtime, files: readonly string[]): Promise<readonly PipelineSpec[]> {
+  if (runtime.role === 'embedder') {
+    if (files.length === 0) return []
+    throw new WrongUsage('a process of the role embedder runs no pipelines', 'leave the files out, or the role')
+  }
+  const { findPipelineFiles, readPipelines } = await import('../project.ts')
+  const found = await findPipelineFiles(cli, runtime, files)
+  return readPipelines({ runtime, files: found, folder: cli.folder }, cli.terminal)
 }
 
-function printStarted(terminal: Terminal, { address, pipelines }: Millrace, specs: readonly PipelineSpec[]): void {
+async function start(runtime: Runtime, specs: readonly PipelineSpec[], log: Log): Promise<Millrace> {
+  if (runtime.role === 'embedder') {
+    const { startEmbedder } = await import('../start-embedder.ts')
+    return startEmbedder({ runtime, log })
+  }
+  const { startMillrace } = await import('../start.ts')
+  return startMillrace({ runtime, specs, log })
+}
+
+function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace, interrupted: AbortSignal): void {
+  terminal.json({ event: 'listening', address, pipelines })
+  const say = () => {
+    if (!interrupted.aborted) terminal.json({ event: 'ready' })
+  }
+  // What keeps it from becoming ready ends the process, and is told then.
+  ready.then(say, () => undefined)
+}
+
+function printStarted(
+  terminal: Terminal,
+  { role, embedder }: Runtime,
+  { address, pipelines }: Millrace,
+  specs: readonly PipelineSpec[],
+): void {
   const dim = (text: string) => terminal.style('dim', text)
   terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)}`)
   terminal.print()
+  if (role === 'embedder') {
+    terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
+    terminal.print(`  embedder   ${embedder.model}`)
+    terminal.print()
+    return
+  }
   terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
   terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
   if (pipelines.length === 0) {

@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { lockData } from '../../connectors/embedded-log/lock.ts'
+import type { Runtime } from '../config/runtime.ts'
+import { errorAdvice, Retryable } from '../core/errors.ts'
+import type { Services } from '../core/services.ts'
+import { createEmbedderApp, defaultServerLimits, type Listening, listen } from '../server/index.ts'
+import { createMetrics, type Log } from '../telemetry/index.ts'
+import { makeFolder } from './folder.ts'
+import { createEmbedderObserver } from './observe.ts'
+import { packageVersion } from './package.ts'
+import { openServices } from './services.ts'
+import type { Millrace } from './start.ts'
+
+const pauseMs = 1_000
+
+/**
+ * The composition root of the role `embedder`: one engine that serves other processes over HTTP. Ready once the model
+ * has embedded a text. `ended` rejects when the model can never be used.
+ */
+export async function startEmbedder({ runtime, log }: { runtime: Runtime; log: Log }): Promise<Millrace> {
+  await makeFolder(runtime.data)
+  const lock = await lockData(runtime.data)
+  const metrics = createMetrics()
+  const services = openServices(runtime, log, metrics)
+  const end = new AbortController()
+  let server: Listening | undefined
+  const close = async () => {
+    await server?.close()
+    end.abort()
+    metrics.close()
+    await services.close()
+    await lock.release()
+  }
+  try {
+    const { host, port, token } = runtime.server
+    let missing: string | undefined = 'the model is loading'
+    const context = {
+      services,
+      auth: token === undefined ? undefined : { token },
+      metrics,
+      observe: createEmbedderObserver(metrics, services.embedderStats),
+      log,
+      ready: () => ({ ready: missing === undefined, reasons: missing === undefined ? [] : [missing] }),
+      version: packageVersion(),
+      limits: defaultServerLimits,
+    }
+    server = await listen(createEmbedderApp(context), context, { host, port })
+    await lock.update({ address: server.address })
+    const ready = loadModel(services, end.signal, (why) => {
+      missing = why
+    })
+    const ended = ready.then(() => new Promise<never>(() => {}))
+    ended.catch(() => {})
+    return { address: server.address, pipelines: [], ready, ended, stop: close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Embeds a text that no cache has, again and again while that may still help. Says what is missing, and at last nothing. */
+async function loadModel(
+  services: Pick<Services, 'embedder'>,
+  signal: AbortSignal,
+  say: (missing: string | undefined) => void,
+): Promise<void> {
+  for (;;) {
+    try {
+      await (await services.embedder()).embed([randomUUID()], { priority: 'query', signal })
+      return say(undefined)
+    } catch (error) {
+      say(errorAdvice(error))
+      if (!(error instanceof Retryable)) throw error
+      await delay(Math.max(pauseMs, error.delayMs ?? 0), undefined, { signal })
+    }
+  }
+}
