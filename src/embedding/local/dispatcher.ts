@@ -1,145 +1,147 @@
-import { errorMessage, Fatal } from '../../core/errors.ts'
-import { unusable } from '../models/model.ts'
-import type { Warn } from '../warn.ts'
-import type { Reply, Task, ThreadData } from './messages.ts'
-import { ModelThread, ThreadDied } from './thread.ts'
+import type { InvalidInput } from '../../core/errors.ts'
+import type { Floats, ModelAnswer, ModelTask } from './messages.ts'
+import { TextQueue } from './queue.ts'
+import { failed, type Priority, type Text } from './text.ts'
+import type { Job } from './thread.ts'
 
-/** Work for one thread. Either `done` or `failed` is called, once. */
-export interface Job {
-  readonly task: Task
-  done(reply: Reply): void
-  failed(message: string): void
+export type ModelJob = Job<ModelTask, ModelAnswer>
+
+/** A thread that runs the model. */
+export interface ModelThread {
+  /** That it has: one runs, the others wait. */
+  readonly jobs: number
+  readonly urgentJobs: number
+  readonly busySince: number
+  run(job: ModelJob): void
 }
 
-export interface JobSource {
-  /** The next job, fitted to the number of threads that could share what waits. */
-  next(threads: number): Job | undefined
-  /** How many jobs wait, roughly; 0 only if none does. */
-  waiting(): number
+export interface ModelThreads {
+  readonly ready: readonly ModelThread[]
+  /** There is work for so many more. */
+  grow(by: number): void
 }
 
-/** A thread that dies this often while it loads will not load the next time either. */
-const maxLoadFailures = 3
+export interface DispatcherEvents {
+  /** A batch has gone through the model. */
+  computed(texts: readonly Text[]): void
+  vector(text: Text, vector: Floats): void
+  failed(text: Text, error: InvalidInput): void
+  /** Nobody waits for the text any more. */
+  dropped(text: Text): void
+}
+
+/** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */
+export const tokensPerBatch = 384
+/** Less than this is not worth spreading over the threads. */
+const leastTokensPerBatch = 48
+/** Jobs of each priority that a thread has at most: one that runs and one that it goes on with at once. */
+const jobsPerThread = 2
 
 /**
- * Runs jobs on worker threads. The first thread is started at once, the others when there is more work than threads. A
- * thread that dies is replaced.
+ * Cuts batches out of the texts that wait, and hands them to the threads. A thread with nothing to do gets whatever is there;
+ * while all are busy texts wait and become batches of equal length, just as long as the threads are busy. Only when so much
+ * waits that every thread will have a full batch is one handed over before the thread is free, for it to go on without a pause.
  */
 export class Dispatcher {
-  readonly #data: ThreadData
-  readonly #maxThreads: number
-  readonly #jobs: JobSource
-  readonly #warn: Warn | undefined
-  readonly #threads = new Set<ModelThread>()
-  readonly #idle: ModelThread[] = []
-  readonly #running = new Set<Promise<void>>()
-  #loading = 0
-  #loadFailures = 0
-  #restarts = 0
-  #wakes = false
-  #closed = false
-  readonly #onFatal: (error: Fatal) => void
+  readonly #threads: ModelThreads
+  readonly #dimension: number
+  readonly #crashOn: string | undefined
+  readonly #on: DispatcherEvents
+  readonly #queues: Readonly<Record<Priority, TextQueue>> = { query: new TextQueue(), bulk: new TextQueue() }
 
-  constructor(
-    data: ThreadData,
-    maxThreads: number,
-    jobs: JobSource,
-    onFatal: (error: Fatal) => void,
-    warn: Warn | undefined,
-  ) {
-    this.#data = data
-    this.#maxThreads = maxThreads
-    this.#jobs = jobs
-    this.#onFatal = onFatal
-    this.#warn = warn
-    this.#start()
+  constructor(threads: ModelThreads, dimension: number, crashOn: string | undefined, on: DispatcherEvents) {
+    this.#threads = threads
+    this.#dimension = dimension
+    this.#crashOn = crashOn
+    this.#on = on
   }
 
-  get threads(): number {
-    return this.#threads.size
+  /** Takes a tokenized text. `dispatch` is to be called afterwards. */
+  add(text: Text): void {
+    this.#queues[text.priority].add(text)
   }
 
-  get restarts(): number {
-    return this.#restarts
+  /** Puts a text that waits among the queries. */
+  hurry(text: Text): void {
+    text.priority = 'query'
+    if (this.#queues.bulk.remove(text)) this.#queues.query.add(text)
   }
 
-  /** To be called when there is work. Waits for the end of the turn, so that what is asked together runs together. */
-  wake(): void {
-    if (this.#wakes || this.#closed) return
-    this.#wakes = true
-    setImmediate(() => {
-      this.#wakes = false
-      this.#dispatch()
+  /** To be called when there are texts, or room in a thread. */
+  dispatch(): void {
+    this.#hand('query')
+    this.#hand('bulk')
+    const { query, bulk } = this.#queues
+    this.#threads.grow(Math.ceil((query.tokens + bulk.tokens) / leastTokensPerBatch))
+  }
+
+  #hand(priority: Priority): void {
+    const queue = this.#queues[priority]
+    for (;;) {
+      const threads = this.#threads.ready
+      const thread = queue.size === 0 ? undefined : this.#freest(priority, queue, threads)
+      if (thread === undefined) return
+      const idle = threads.filter(({ jobs }) => jobs === 0).length
+      const share = Math.ceil(queue.tokens / (idle === 0 ? threads.length : idle))
+      const texts = queue.take(Math.min(tokensPerBatch, Math.max(leastTokensPerBatch, share)))
+      const wanted = texts.filter((text) => this.#keepIfWanted(text))
+      if (wanted.length > 0) thread.run(this.#job(wanted, priority))
+    }
+  }
+
+  /** The thread that will come to it first, of those that have room. */
+  #freest(priority: Priority, queue: TextQueue, threads: readonly ModelThread[]): ModelThread | undefined {
+    const plenty = priority === 'query' || queue.tokens >= threads.length * tokensPerBatch
+    const most = plenty ? jobsPerThread : 1
+    const own = ({ jobs, urgentJobs }: ModelThread) => (priority === 'query' ? urgentJobs : jobs - urgentJobs)
+    /** Jobs that go before a new one. */
+    const ahead = (thread: ModelThread) =>
+      priority === 'query' ? Math.min(thread.jobs, thread.urgentJobs + 1) : thread.jobs
+    return threads
+      .filter((thread) => own(thread) < most)
+      .sort((a, b) => ahead(a) - ahead(b) || a.busySince - b.busySince)[0]
+  }
+
+  #job(texts: readonly Text[], priority: Priority): ModelJob {
+    const ids = new Int32Array(texts.reduce((sum, text) => sum + text.ids.length, 0))
+    let at = 0
+    for (const text of texts) {
+      ids.set(text.ids, at)
+      at += text.ids.length
+    }
+    const lengths = texts.map((text) => text.ids.length)
+    const crash = this.#crashOn !== undefined && texts.some(({ work }) => work.text === this.#crashOn)
+    return {
+      task: { ids, lengths, crash },
+      transfer: [ids.buffer],
+      urgent: priority === 'query',
+      done: (vectors) => this.#done(texts, vectors),
+      failed: (message) => {
+        for (const text of texts) this.#failed(text, message)
+      },
+      returned: () => {
+        for (const text of texts) this.#queues[text.priority].addAgain(text)
+      },
+    }
+  }
+
+  #done(texts: readonly Text[], vectors: Floats): void {
+    this.#on.computed(texts)
+    texts.forEach((text, at) => {
+      // A copy, so that one vector that is kept does not keep the whole batch.
+      this.#on.vector(text, vectors.slice(at * this.#dimension, (at + 1) * this.#dimension))
     })
   }
 
-  /** Waits for the jobs that are running and ends the threads. */
-  async close(): Promise<void> {
-    this.#closed = true
-    await Promise.all(this.#running)
-    await Promise.all([...this.#threads].map((thread) => thread.close()))
+  #failed(text: Text, message: string): void {
+    const error = failed(text, message)
+    if (error === undefined) this.#queues[text.priority].addAgain(text)
+    else this.#on.failed(text, error)
   }
 
-  #dispatch(): void {
-    while (!this.#closed && this.#idle.length > 0) {
-      const job = this.#jobs.next(this.#maxThreads)
-      const thread = job === undefined ? undefined : this.#idle.pop()
-      if (job === undefined || thread === undefined) return
-      const run = this.#run(thread, job).finally(() => this.#running.delete(run))
-      this.#running.add(run)
-    }
-    while (!this.#closed && this.#jobs.waiting() > this.#loading && this.#threads.size < this.#maxThreads) this.#start()
-  }
-
-  #start(): void {
-    const thread = new ModelThread(this.#data)
-    this.#threads.add(thread)
-    this.#loading++
-    thread.loaded.then(
-      () => {
-        this.#loading--
-        this.#loadFailures = 0
-        this.#idle.push(thread)
-        this.#dispatch()
-      },
-      (error: unknown) => this.#loadFailed(thread, error),
-    )
-  }
-
-  #loadFailed(thread: ModelThread, error: unknown): void {
-    this.#threads.delete(thread)
-    this.#loading--
-    if (this.#closed) return
-    this.#loadFailures++
-    const message = errorMessage(error)
-    if (error instanceof Fatal) this.#giveUp(error)
-    else if (this.#loadFailures >= maxLoadFailures) {
-      const advice = 'Check that enough memory is free and that onnxruntime-node is installed for this platform.'
-      this.#giveUp(unusable(`${message} each time it was to load the model. ${advice}`, error))
-    } else {
-      this.#warn?.('an embedding thread died while loading; starting another', { error: message })
-      this.#start()
-    }
-  }
-
-  #giveUp(error: Fatal): void {
-    this.#closed = true
-    this.#onFatal(error)
-  }
-
-  async #run(thread: ModelThread, job: Job): Promise<void> {
-    try {
-      const reply = await thread.run(job.task)
-      if (reply.kind === 'failed') job.failed(reply.message)
-      else job.done(reply)
-      this.#idle.push(thread)
-    } catch (error) {
-      this.#threads.delete(thread)
-      if (!(error instanceof ThreadDied)) throw error
-      this.#restarts++
-      this.#warn?.('an embedding thread died; starting another', { error: error.message })
-      job.failed(error.message)
-    }
-    this.#dispatch()
+  #keepIfWanted(text: Text): boolean {
+    if (text.work.wanted()) return true
+    this.#on.dropped(text)
+    return false
   }
 }

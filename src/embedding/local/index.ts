@@ -1,26 +1,31 @@
-import { availableParallelism } from 'node:os'
 import type { Fatal } from '../../core/errors.ts'
 import type { Backend, BackendStats, Work } from '../backend.ts'
 import type { Model } from '../models/model.ts'
 import type { Warn } from '../warn.ts'
-import { CountWork } from './count-work.ts'
+import { availableCores } from './cores.ts'
+import { Counting } from './counting.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { TextWork } from './text-work.ts'
+import type { ModelAnswer, ModelTask, TokenizerAnswer, TokenizerTask } from './messages.ts'
+import { Pool } from './pool.ts'
+import { newText, type Text } from './text.ts'
+import { Tokenizing } from './tokenizing.ts'
 
 export interface LocalBackendOptions {
   readonly model: Model
-  /** Worker threads, each with a copy of the model. `auto`: by the number of cores. */
+  /** Threads that run the model, each with a copy of it. `auto`: by the number of cores. */
   readonly workers?: number | 'auto' | undefined
   readonly warn?: Warn | undefined
-  /** For tests: embedding exactly this text ends its thread, as a crash would. */
+  /** For tests: a text that ends the thread of the model, or that of the tokenizer, as a crash would. */
   readonly crashOn?: string | undefined
+  readonly crashTokenizerOn?: string | undefined
 }
 
-const mostThreads = 8
-/** Characters that wait or run for their tokens to be counted. */
-const charactersCounted = 8 * 2 ** 20
+const mostModelThreads = 8
 
-/** Runs the model on worker threads of this process. Returns at once; the threads load the model meanwhile. */
+/**
+ * Computes vectors in this process: one thread turns texts into token ids, others run the model. Returns at once; the
+ * threads load meanwhile.
+ */
 export function openLocalBackend(options: LocalBackendOptions): Backend {
   return new LocalBackend(options)
 }
@@ -31,27 +36,56 @@ class LocalBackend implements Backend {
   readonly dimension: number
   readonly maxTokens: number
   readonly prefixes: Backend['prefixes']
-  readonly #texts: TextWork
-  readonly #counts = new CountWork(charactersCounted)
+  readonly #texts = new Map<Work, Text>()
+  readonly #tokenizing: Tokenizing
+  readonly #counting: Counting
   readonly #dispatcher: Dispatcher
+  readonly #tokenizer: Pool<TokenizerTask, TokenizerAnswer>
+  readonly #models: Pool<ModelTask, ModelAnswer>
+  readonly #warn: Warn | undefined
+  readonly #totals = { computed: 0, tokens: 0, truncated: 0, batches: 0 }
   #fatal: Fatal | undefined
+  #wakes = false
 
-  constructor({ model, workers, warn, crashOn }: LocalBackendOptions) {
+  constructor({ model, workers, warn, crashOn, crashTokenizerOn }: LocalBackendOptions) {
     this.model = model.name
     this.fingerprint = model.fingerprint
     this.dimension = model.dimension
     this.maxTokens = model.maxTokens
     this.prefixes = model.prefixes
-    this.#texts = new TextWork(model, {
-      firstCut: () => warn?.(`texts of more than ${model.maxTokens} tokens are embedded only up to there`, {}),
-    })
-    const jobs = {
-      next: (threads: number) =>
-        this.#texts.next('query', threads) ?? this.#counts.next() ?? this.#texts.next('bulk', threads),
-      waiting: () => this.#texts.jobsWaiting + this.#counts.jobsWaiting,
+    this.#warn = warn
+    const failed = ({ work }: Text, error: Error) => {
+      this.#texts.delete(work)
+      work.failed(error)
     }
-    const fail = (error: Fatal) => this.#fail(error)
-    this.#dispatcher = new Dispatcher({ model, crashOn }, threadCount(workers), jobs, fail, warn)
+    const dropped = ({ work }: Text) => {
+      this.#texts.delete(work)
+      work.dropped()
+    }
+    const fatal = (error: Fatal) => this.#fail(error)
+    this.#counting = new Counting(crashTokenizerOn)
+    this.#tokenizing = new Tokenizing(crashTokenizerOn, {
+      tokenized: (texts) => {
+        for (const text of texts) this.#dispatcher.add(text)
+        this.#dispatcher.dispatch()
+      },
+      failed,
+      dropped,
+    })
+    const room = () => this.#send()
+    this.#tokenizer = new Pool({ file: '#tokenizer-worker', model, size: 1, warn, fatal, room })
+    const size = threadCount(workers)
+    const dispatch = () => this.#dispatcher.dispatch()
+    this.#models = new Pool({ file: '#embedding-worker', model, size, warn, fatal, room: dispatch })
+    this.#dispatcher = new Dispatcher(this.#models, model.dimension, crashOn, {
+      computed: (texts) => this.#count(texts),
+      vector: ({ work }, vector) => {
+        this.#texts.delete(work)
+        work.done(vector)
+      },
+      failed,
+      dropped,
+    })
   }
 
   submit(work: Work): void {
@@ -60,44 +94,77 @@ class LocalBackend implements Backend {
       setImmediate(() => work.failed(fatal))
       return
     }
-    this.#texts.add(work)
-    this.#dispatcher.wake()
+    const text = newText(work)
+    this.#texts.set(work, text)
+    this.#tokenizing.add(text)
+    this.#wake()
   }
 
   hurry(work: Work): void {
-    this.#texts.hurry(work)
+    const text = this.#texts.get(work)
+    if (text === undefined) return
+    this.#tokenizing.hurry(text)
+    this.#dispatcher.hurry(text)
+    this.#wake()
   }
 
   async countTokens(texts: readonly string[], signal: AbortSignal): Promise<number[]> {
     if (this.#fatal !== undefined) throw this.#fatal
-    const end = () => this.#counts.failAll(signal.reason)
-    signal.addEventListener('abort', end, { once: true })
-    try {
-      return await this.#counts.count(texts, signal, () => this.#dispatcher.wake())
-    } finally {
-      signal.removeEventListener('abort', end)
-    }
+    return await this.#counting.count(texts, signal, () => this.#wake())
   }
 
   stats(): BackendStats {
-    const { threads, restarts } = this.#dispatcher
-    return { ...this.#texts.totals, threads, restarts }
+    const restarts = this.#models.restarts + this.#tokenizer.restarts
+    return { ...this.#totals, threads: this.#models.threads, restarts }
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.close()
+    await Promise.all([this.#tokenizer.close(), this.#models.close()])
+  }
+
+  /** Waits for the end of the turn, so that what is asked together runs together. */
+  #wake(): void {
+    if (this.#wakes) return
+    this.#wakes = true
+    setImmediate(() => {
+      this.#wakes = false
+      this.#send()
+      this.#dispatcher.dispatch()
+    })
+  }
+
+  #send(): void {
+    const [thread] = this.#tokenizer.all
+    if (thread === undefined) return
+    this.#tokenizing.send(thread)
+    this.#counting.send(thread)
+  }
+
+  #count(texts: readonly Text[]): void {
+    const cut = texts.filter(({ truncated }) => truncated).length
+    if (cut > 0 && this.#totals.truncated === 0) {
+      this.#warn?.(`texts of more than ${this.maxTokens} tokens are embedded only up to there`, {})
+    }
+    this.#totals.batches++
+    this.#totals.computed += texts.length
+    this.#totals.tokens += texts.reduce((sum, { ids }) => sum + ids.length, 0)
+    this.#totals.truncated += cut
   }
 
   #fail(error: Fatal): void {
     this.#fatal = error
-    this.#texts.failAll(error)
-    this.#counts.failAll(error)
+    this.#tokenizer.end()
+    this.#models.end()
+    this.#counting.failAll(error)
+    const texts = [...this.#texts.keys()]
+    this.#texts.clear()
+    for (const work of texts) work.failed(error)
   }
 }
 
 /** One core stays with the main thread where there are more than two. */
 function threadCount(workers: number | 'auto' | undefined): number {
   if (typeof workers === 'number') return Math.max(1, Math.floor(workers))
-  const cores = availableParallelism()
-  return cores <= 2 ? cores : Math.min(mostThreads, cores - 1)
+  const cores = availableCores()
+  return cores <= 2 ? cores : Math.min(mostModelThreads, cores - 1)
 }

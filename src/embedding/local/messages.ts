@@ -3,35 +3,47 @@ import type { Model } from '../models/model.ts'
 /** What a worker thread is started with. */
 export interface ThreadData {
   readonly model: Model
-  /** For tests: embedding exactly this text ends the thread, as a crash would. */
-  readonly crashOn?: string | undefined
+  /** Shared with the thread: the id of the task that it is at, 0 between two. If the thread ends, that task is to blame. */
+  readonly running: Int32Array<SharedArrayBuffer>
 }
 
-/** Sent to a worker thread, one at a time: the next only after the reply to the one before. */
-export type Task =
-  | { readonly kind: 'embed'; readonly texts: readonly string[] }
-  | { readonly kind: 'count'; readonly texts: readonly string[] }
+/** Sent to a worker thread. After `close` it finishes the task that it is at, and ends. */
+export type Order<Task> =
+  | { readonly kind: 'task'; readonly id: number; readonly urgent: boolean; readonly task: Task }
   | { readonly kind: 'close' }
 
-/** Sent by a worker thread: `ready` or `unusable` once, then one reply for each task. */
-export type Reply =
+/** Sent by a worker thread: `ready` once, then an answer for each task; or `unusable` at any time, and it ends. */
+export type Reply<Answer> =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly id: number; readonly answer: Answer }
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'unusable'; readonly message: string }
-  | EmbedReply
-  | CountReply
-  | { readonly kind: 'failed'; readonly message: string }
 
-export interface EmbedReply {
-  readonly kind: 'vectors'
-  /** The texts' vectors one behind the other; its buffer is transferred. */
-  readonly vectors: Float32Array<ArrayBuffer>
-  /** Tokens that went through the model, padding left out. */
-  readonly tokens: number
-  /** How many of the texts were cut at the model's limit. */
-  readonly truncated: number
+/** Buffers of what is sent are transferred. */
+export type Ints = Int32Array<ArrayBuffer>
+export type Floats = Float32Array<ArrayBuffer>
+
+/** One run of the model. */
+export interface ModelTask {
+  /** The texts' token ids one behind the other. */
+  readonly ids: Ints
+  /** How many of them each text has. */
+  readonly lengths: readonly number[]
+  /** For tests: the thread ends, as in a crash. */
+  readonly crash: boolean
 }
 
-export interface CountReply {
-  readonly kind: 'counts'
-  readonly counts: Uint32Array<ArrayBuffer>
+/** The texts' vectors one behind the other. */
+export type ModelAnswer = Floats
+
+/** `ids`: special tokens included, cut at the model's limit. `count`: of the whole text, special tokens left out. */
+export interface TokenizerTask {
+  readonly want: 'ids' | 'counts'
+  readonly texts: readonly string[]
+  readonly crash: boolean
 }
+
+/**
+ * `counts`: one number for each text. `ids`: for each text the number of its ids, negative if it was cut, and then its ids.
+ */
+export type TokenizerAnswer = Ints

@@ -1,103 +1,101 @@
-import type { Work } from '../backend.ts'
+import type { Text } from './text.ts'
 
-/** A text on its way to its vector. */
-export interface QueuedText {
-  readonly work: Work
-  /** Tokens, roughly: enough to put texts of like length together. */
-  readonly estimate: number
-  /** Attempts that ended the thread or failed. */
-  failures: number
-}
+/**
+ * What one run of the model costs whatever is in it, in tokens: a row may be padded by that much in place of a run of its own.
+ */
+const runCost = 12
 
-/** Only so many of the oldest texts are looked at for ones of like length. */
-const windowSize = 256
-const charactersPerToken = 4
-
-export function estimateTokens(text: string, maxTokens: number): number {
-  return Math.min(maxTokens, Math.ceil(text.length / charactersPerToken) + 2)
-}
-
-/** Waiting texts of one priority. Cuts batches that start with the oldest and hold texts of near its length. */
+/** Tokenized texts of one priority. Cuts batches that begin with the oldest and hold texts of equal or near length. */
 export class TextQueue {
-  readonly #waiting = new Set<QueuedText>()
-  readonly #again: QueuedText[] = []
+  /** By age: a text that was added before stands before. */
+  readonly #waiting = new Set<Text>()
+  /** The same by number of tokens, and in each by age. */
+  readonly #byLength = new Map<number, Set<Text>>()
+  readonly #again: Text[] = []
   #tokens = 0
 
   get size(): number {
     return this.#waiting.size + this.#again.length
   }
 
-  /** Estimated tokens of all waiting texts. */
+  /** Of all texts that wait. */
   get tokens(): number {
     return this.#tokens
   }
 
-  add(entry: QueuedText): void {
-    this.#waiting.add(entry)
-    this.#tokens += entry.estimate
+  add(text: Text): void {
+    const { length } = text.ids
+    this.#waiting.add(text)
+    const alike = this.#byLength.get(length)
+    if (alike === undefined) this.#byLength.set(length, new Set([text]))
+    else alike.add(text)
+    this.#tokens += length
   }
 
-  /** Puts a text back after a failed attempt: it goes first, and alone, so that it can only harm itself. */
-  addAgain(entry: QueuedText): void {
-    this.#again.push(entry)
-    this.#tokens += entry.estimate
+  /** Puts back a text of a batch that was not finished: it goes first, and alone, so that it can only harm itself. */
+  addAgain(text: Text): void {
+    this.#again.push(text)
+    this.#tokens += text.ids.length
   }
 
   /** Takes a text out, for it to be queued elsewhere. */
-  remove(entry: QueuedText): boolean {
-    if (!this.#waiting.delete(entry)) return false
-    this.#tokens -= entry.estimate
+  remove(text: Text): boolean {
+    if (!this.#waiting.delete(text)) return false
+    const { length } = text.ids
+    const alike = this.#byLength.get(length)
+    alike?.delete(text)
+    if (alike?.size === 0) this.#byLength.delete(length)
+    this.#tokens -= length
     return true
   }
 
   /** The next batch, of at most `budget` padded tokens but at least one text; empty when nothing waits. */
-  take(budget: number): QueuedText[] {
+  take(budget: number): Text[] {
     const again = this.#again.shift()
     if (again !== undefined) {
-      this.#tokens -= again.estimate
+      this.#tokens -= again.ids.length
       return [again]
     }
-    const batch = this.#nearOldest(budget)
-    for (const entry of batch) this.remove(entry)
+    const batch = this.#aroundOldest(budget)
+    for (const text of batch) this.remove(text)
     return batch
   }
 
-  #nearOldest(budget: number): QueuedText[] {
-    const window = this.#oldest()
-    const oldest = window[0]
-    if (oldest === undefined) return []
-    window.sort((a, b) => a.estimate - b.estimate)
-    let low = window.indexOf(oldest)
-    let high = low
-    const longestOf = () => window[high]?.estimate ?? 0
-    const slack = oldest.estimate / 4 + 4
-    for (;;) {
-      const below = oldest.estimate - (window[low - 1]?.estimate ?? Number.NEGATIVE_INFINITY)
-      const above = (window[high + 1]?.estimate ?? Number.POSITIVE_INFINITY) - oldest.estimate
-      if (Math.min(below, above) > slack) break
-      const longest = above < below ? oldest.estimate + above : longestOf()
-      if ((high - low + 2) * longest > budget) break
-      if (above < below) high++
-      else low--
+  /**
+   * Texts as long as the oldest one, and where these do not fill the batch, ones of the nearest length: but only as long as
+   * the padding costs less than another run of the model would.
+   */
+  #aroundOldest(budget: number): Text[] {
+    const oldest = this.#waiting.values().next()
+    if (oldest.done === true) return []
+    const middle = oldest.value.ids.length
+    const batch: Text[] = []
+    let longest = middle
+    const take = (length: number): void => {
+      const room = Math.floor(budget / Math.max(longest, length)) - batch.length
+      const alike = this.#byLength.get(length)
+      if (alike === undefined || room <= 0) return
+      longest = Math.max(longest, length)
+      for (const text of firstOf(alike, room)) batch.push(text)
     }
-    return window.slice(low, high + 1)
-  }
-
-  #oldest(): QueuedText[] {
-    const window: QueuedText[] = []
-    for (const entry of this.#waiting) {
-      window.push(entry)
-      if (window.length === windowSize) break
+    for (const text of firstOf(this.#byLength.get(middle) ?? [], Math.max(1, Math.floor(budget / middle))))
+      batch.push(text)
+    for (let distance = 1; distance <= runCost; distance++) {
+      // The shorter ones pad themselves alone, the longer ones all that is there.
+      if (batch.length * longest > budget / 2) break
+      take(middle - distance)
+      if (batch.length * distance <= runCost) take(middle + distance)
     }
-    return window
+    return batch
   }
+}
 
-  /** Everything that waits, taken out. */
-  drain(): QueuedText[] {
-    const all = [...this.#again, ...this.#waiting]
-    this.#again.length = 0
-    this.#waiting.clear()
-    this.#tokens = 0
-    return all
+function* firstOf<T>(items: Iterable<T>, count: number): Generator<T> {
+  let taken = 0
+  if (count <= 0) return
+  for (const item of items) {
+    yield item
+    taken++
+    if (taken === count) return
   }
 }

@@ -1,0 +1,130 @@
+import { InvalidInput } from '../../core/errors.ts'
+import { Capacity } from '../capacity.ts'
+import type { Ints } from './messages.ts'
+import type { TokenizerThread } from './tokenizing.ts'
+
+interface Part {
+  readonly texts: readonly string[]
+  readonly characters: number
+  readonly signal: AbortSignal
+  failures: number
+  resolve(counts: Ints): void
+  reject(error: Error): void
+}
+
+/** Characters that one task counts, so that a query is not held up. */
+const charactersPerTask = 16_384
+/** Tasks that are under way at a time: one that runs and one that the thread goes on with at once. */
+const mostTasks = 2
+/** Characters that wait or run. */
+const mostCharacters = 8 * 2 ** 20
+const maxFailures = 2
+
+/** Texts whose tokens are to be counted. */
+export class Counting {
+  readonly #parts: Part[] = []
+  readonly #capacity = new Capacity(Number.POSITIVE_INFINITY, mostCharacters)
+  readonly #crashOn: string | undefined
+  #tasks = 0
+  #fatal: Error | undefined
+
+  constructor(crashOn: string | undefined) {
+    this.#crashOn = crashOn
+  }
+
+  /** Counts in the order of the texts. `added` is called for each part that waits then for `send`. */
+  async count(texts: readonly string[], signal: AbortSignal, added: () => void): Promise<number[]> {
+    const parts: Promise<Ints>[] = []
+    for (const part of cutParts(texts)) {
+      const characters = part.reduce((sum, text) => sum + text.length, 0)
+      await this.#capacity.enter(characters, signal)
+      const counts = new Promise<Ints>((resolve, reject) => {
+        this.#parts.push({ texts: part, characters, signal, failures: 0, resolve, reject })
+      })
+      // An earlier part may fail while a later one still waits for room.
+      counts.catch(() => {})
+      parts.push(counts)
+      if (this.#fatal !== undefined) this.failAll(this.#fatal)
+      added()
+    }
+    return (await unlessAborted(Promise.all(parts), signal)).flatMap((counts) => [...counts])
+  }
+
+  /** To be called when there are parts, or when the thread has done something. */
+  send(thread: TokenizerThread): void {
+    while (this.#tasks < mostTasks) {
+      const part = this.#parts.shift()
+      if (part === undefined) return
+      if (part.signal.aborted) this.#capacity.leave(part.characters)
+      else this.#run(thread, part)
+    }
+  }
+
+  /** Rejects everything that waits, and what comes from now on. */
+  failAll(error: Error): void {
+    this.#fatal = error
+    for (const part of this.#parts.splice(0)) this.#fail(part, error)
+  }
+
+  #run(thread: TokenizerThread, part: Part): void {
+    const { texts } = part
+    this.#tasks++
+    thread.run({
+      task: { want: 'counts', texts, crash: this.#crashOn !== undefined && texts.includes(this.#crashOn) },
+      transfer: [],
+      urgent: false,
+      done: (counts) => {
+        this.#tasks--
+        this.#capacity.leave(part.characters)
+        part.resolve(counts)
+      },
+      failed: (message) => {
+        this.#tasks--
+        this.#failed(part, message)
+      },
+      returned: () => {
+        this.#tasks--
+        this.#parts.unshift(part)
+      },
+    })
+  }
+
+  #failed(part: Part, message: string): void {
+    part.failures++
+    if (part.failures < maxFailures) {
+      this.#parts.unshift(part)
+      return
+    }
+    const text = `The tokens of ${part.texts.length} texts could not be counted: ${message}`
+    this.#fail(part, new InvalidInput({ code: 'text_not_countable', message: text }))
+  }
+
+  #fail(part: Part, error: Error): void {
+    this.#capacity.leave(part.characters)
+    part.reject(error)
+  }
+}
+
+function* cutParts(texts: readonly string[]): Generator<string[]> {
+  let part: string[] = []
+  let characters = 0
+  for (const text of texts) {
+    if (part.length > 0 && characters + text.length > charactersPerTask) {
+      yield part
+      part = []
+      characters = 0
+    }
+    part.push(text)
+    characters += text.length
+  }
+  if (part.length > 0) yield part
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
