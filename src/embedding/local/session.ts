@@ -36,6 +36,9 @@ export class ModelSession {
     if (unknown !== undefined) {
       throw unusable(`the model ${model.weights.path} wants an input "${unknown}": it is not for texts alone.`)
     }
+    const metadata = session.outputMetadata.find(({ name }) => name === this.#output.name)
+    const width = metadata?.isTensor === true ? metadata.shape.at(-1) : undefined
+    if (typeof width === 'number' && width !== model.outputWidth) throw this.#wrongWidth(width)
   }
 
   /**
