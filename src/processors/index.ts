@@ -7,6 +7,7 @@ import { filter } from './filter.ts'
 import { flatten } from './flatten.ts'
 import { lookup } from './lookup.ts'
 import { map } from './map.ts'
+import { novelty } from './novelty.ts'
 import { redact } from './redact.ts'
 
 /** Every processor. A new one is a file of its own and a line here. */
@@ -19,5 +20,6 @@ export const processors: readonly AnyProcessor[] = [
   flatten,
   lookup,
   map,
+  novelty,
   redact,
 ]

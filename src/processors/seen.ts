@@ -1,5 +1,12 @@
+import { createHash } from 'node:crypto'
 import type { Event, Json } from '../core/event.ts'
 import type { LaneState } from '../core/state.ts'
+
+/** A name for something. State keys must stay short, so long identities are told apart by their SHA-256. */
+export function stateName(identity: Json): string {
+  const text = typeof identity === 'string' ? `t${identity}` : `j${JSON.stringify(identity)}`
+  return text.length <= 64 ? text : `h${createHash('sha256').update(text).digest('base64url')}`
+}
 
 /** What has been seen of one batch's names, and before. */
 interface Seen {
