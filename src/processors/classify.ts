@@ -1,21 +1,27 @@
 import { z } from 'zod'
 import { defineProcessor, type Failure, type Outcome } from '../core/component.ts'
-import type { Embedder } from '../core/embedder.ts'
 import { type Event, isJsonObject } from '../core/event.ts'
+import { unlessAborted } from '../core/unless-aborted.ts'
+import { type Descriptions, describedBy, type Found, Labels } from './labels.ts'
 import { withValue } from './outcome.ts'
-import { textsOf, vectorsOf } from './texts.ts'
+import { eitherOr, meaningOptions, meaningReferences, meaningsOf } from './texts.ts'
+
+/** Descriptions of all labels together: so many take 150 MB with vectors of 384 numbers. */
+const mostDescriptions = 100_000
+
+const description = z.string().regex(/\S/, 'describe the label in words')
 
 const options = z
   .strictObject({
-    vector: z.string().min(1).optional().describe('The vector to compare, made by an `embed` before.'),
-    text: z.string().optional().describe('In place of `vector`: an expression for a text, which is embedded here.'),
+    ...meaningOptions,
     as: z.string().min(1).default('label').describe('The field that takes the name of the nearest label.'),
     labels: z
-      .record(z.string().min(1), z.string().min(1))
-      .refine((labels) => Object.keys(labels).length > 0, 'name at least one label')
+      .record(z.string().min(1), z.union([description, z.array(description).min(1)]))
+      .superRefine(checkLabels)
       .describe(
-        'Each label with the words that describe it. The words are embedded and compared, so put them as such an event ' +
-          'would: `how do I do this` finds more questions than `a question about usage`.',
+        'Each label with the words that describe it, or with a list of descriptions, of which the nearest counts. The ' +
+          'words are embedded and compared, so put them as such an event would: `how do I do this` finds more questions ' +
+          'than `a question about usage`.',
       ),
     minScore: z
       .number()
@@ -26,7 +32,7 @@ const options = z
     otherwise: z.string().optional().describe('The label where none reaches `minScore`; null when left out.'),
     scoreAs: z.string().min(1).optional().describe('A field that takes the similarity to the nearest label, -1 to 1.'),
   })
-  .refine(({ vector, text }) => (vector === undefined) !== (text === undefined), 'give either "vector" or "text"')
+  .refine(...eitherOr)
   .refine(({ otherwise, minScore }) => otherwise === undefined || minScore !== undefined, {
     message: '"otherwise" never comes to pass without "minScore"',
     path: ['otherwise'],
@@ -44,112 +50,62 @@ export const classify = defineProcessor({
   as: category
   labels:
     billing: invoices, payments, charges and refunds
-    outage: the service is down or shows errors
+    outage: [the service is down, it answers with errors]
     howto: how do I do this, where do I find it`,
   options,
-  references: ({ vector, text }) => [
-    ...(vector === undefined ? [] : [{ kind: 'vector', path: ['vector'], name: vector } as const]),
-    ...(text === undefined ? [] : [{ kind: 'expression', path: ['text'], text, returns: 'string' } as const]),
-  ],
+  references: (options) => meaningReferences(options),
   shape({ as, scoreAs }, input) {
     if (input.fields === undefined) return input
     return { ...input, fields: new Set([...input.fields, as, ...(scoreAs === undefined ? [] : [scoreAs])]) }
   },
-  async create(options, { expressions, services, component }) {
-    const embedder = await services.embedder()
+  async create(options, context) {
+    const embedder = await context.services.embedder()
+    const meanings = meaningsOf(options, embedder, context)
     const labels = new Labels(options.labels, embedder)
-    const textOf = options.text === undefined ? undefined : expressions.compile(options.text, 'string')
     return {
       async process(batch, { signal }) {
-        const vectors =
-          textOf === undefined
-            ? batch.map((event) => vectorNamed(event, options.vector ?? '', embedder.dimension, component))
-            : await vectorsOf(textsOf(batch, textOf, component), embedder, signal)
-        const compare = await labels.ready()
-        return batch.map((event, index) => classified(event, vectors[index], compare, options, component))
+        const vectors = await meanings(batch, signal)
+        await unlessAborted(labels.ready(), signal)
+        const found = (await labels.nearest(vectors.filter((vector) => vector instanceof Float32Array))).values()
+        return batch.map((event, index) => {
+          const vector = vectors[index]
+          if (vector === undefined) throw new Error('there are fewer vectors than events')
+          return 'failed' in vector ? vector : classified(event, found.next().value, options, context.component)
+        })
       },
     }
   },
 })
 
-interface Nearest {
-  readonly label: string
-  readonly score: number
-}
-type Compare = (vector: Float32Array) => Nearest
-
-/** The labels' vectors, computed once. */
-class Labels {
-  readonly #names: readonly string[]
-  readonly #words: readonly string[]
-  readonly #embedder: Embedder
-  #compare: Promise<Compare> | undefined
-
-  constructor(labels: Readonly<Record<string, string>>, embedder: Embedder) {
-    this.#names = Object.keys(labels)
-    this.#words = Object.values(labels)
-    this.#embedder = embedder
-    // Begun early so that the first event need not wait for it; its failure is for the first event to meet.
-    this.ready().catch(() => {})
+function checkLabels(labels: Descriptions, { addIssue }: z.RefinementCtx): void {
+  const described = describedBy(labels)
+  if (described.length === 0) addIssue({ code: 'custom', message: 'name at least one label' })
+  if (described.length > mostDescriptions) {
+    const message = `${described.length} descriptions of labels are more than the ${mostDescriptions} that fit`
+    addIssue({ code: 'custom', message })
   }
-
-  /** After a failure the next call tries again. */
-  ready(): Promise<Compare> {
-    this.#compare ??= this.#embed().catch((error: unknown) => {
-      this.#compare = undefined
-      throw error
-    })
-    return this.#compare
+  const owners = new Map<string, string>()
+  for (const { label, words } of described) {
+    const owner = owners.get(words) ?? label
+    owners.set(words, owner)
+    if (owner === label) continue
+    const message = `"${owner}" is described in the same words, so "${label}" would never be nearer than it`
+    addIssue({ code: 'custom', message, path: [label] })
   }
-
-  async #embed(): Promise<Compare> {
-    const vectors = await this.#embedder.embed(this.#words, { priority: 'query' })
-    return (vector) => nearest(vector, vectors, this.#names)
-  }
-}
-
-/** Label vectors have length 1; the event's vector need not. Of equally near labels the first counts. */
-function nearest(vector: Float32Array, labels: readonly Float32Array[], names: readonly string[]): Nearest {
-  const length = Math.sqrt(dot(vector, vector)) || 1
-  let best: Nearest = { label: '', score: Number.NEGATIVE_INFINITY }
-  for (const [index, label] of labels.entries()) {
-    const score = dot(vector, label) / length
-    if (score > best.score) best = { label: names[index] ?? '', score }
-  }
-  return best
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0)
-  return sum
-}
-
-function vectorNamed(event: Event, name: string, dimension: number, component: string): Float32Array | Failure {
-  const vector = event.vectors[name]
-  if (vector === undefined) {
-    const message = `${component}: the event has no vector "${name}". Put an "embed" with "as: ${name}" before it.`
-    return { failed: true, code: 'vector_missing', message }
-  }
-  if (vector.length === dimension) return vector
-  const message = `${component}: the vector "${name}" has ${vector.length} dimensions, the labels have ${dimension}.`
-  return { failed: true, code: 'dimension_mismatch', message }
 }
 
 function classified(
   event: Event,
-  vector: Float32Array | Failure | undefined,
-  compare: Compare,
+  found: Found | undefined,
   { as, minScore, otherwise, scoreAs }: Options,
   component: string,
-): Outcome {
-  if (vector === undefined) throw new Error('there are fewer vectors than events')
-  if ('failed' in vector) return vector
+): Outcome | Failure {
+  if (found === undefined) throw new Error('there are fewer labels found than vectors')
   if (!isJsonObject(event.value)) {
     const message = `${component}: the value is no object, so it cannot take the field "${as}". Use "map" before it.`
     return { failed: true, code: 'value_not_object', message }
   }
-  const { label, score } = compare(vector)
+  const { label, score } = found
   const counts = minScore === undefined || score >= minScore
   const fields = { [as]: counts ? label : (otherwise ?? null), ...(scoreAs === undefined ? {} : { [scoreAs]: score }) }
   return withValue(event, { ...event.value, ...fields })
