@@ -1,6 +1,6 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node'
 import { Fatal, type Rejection, Retryable } from '../../src/core/errors.ts'
-import { assertKnownFields, type Condition, conditionFields, filterCondition } from '../../src/core/filter.ts'
+import { assertKnownFields, conditionFields, type Filter, filterCondition } from '../../src/core/filter.ts'
 import { assertQuery, type FieldType, FieldTypes } from '../../src/core/vector-rules.ts'
 import type {
   Collection,
@@ -9,10 +9,12 @@ import type {
   StoredPoint,
   VectorPoint,
   VectorQuery,
+  WordQuery,
 } from '../../src/core/vector-store.ts'
 import { requests, writeApart } from '../../src/core/vector-writes.ts'
+import { searchWordByWord } from '../../src/core/word-search.ts'
 import type { Connection } from './connection.ts'
-import { keysAfter, keysExpression, type Predicate, toExpression } from './expression.ts'
+import { havingWords, keysAfter, keysExpression, type Predicate, toExpression } from './expression.ts'
 import { NotLoaded } from './failure.ts'
 import { isInOrder, keyOf, measureFields, resultColumns, rowBytes, toMatch, toRow, toStoredPoint } from './rows.ts'
 import { column, type Description, fieldProperties, milvusName, readDescription } from './schema.ts'
@@ -92,9 +94,17 @@ export class MilvusCollection implements Collection {
 
   async search(query: VectorQuery): Promise<Match[]> {
     assertQuery(query, this.#dimension)
-    const { vector, k, filter, minScore = -1 } = query
-    const condition = filter === undefined ? undefined : filterCondition(filter)
-    const predicate = condition === undefined || (await this.#predicate(condition))
+    const matches = await this.#nearest(query, await this.#predicate(query.filter))
+    return matches.filter(({ score }) => score >= (query.minScore ?? -1))
+  }
+
+  async searchWords(query: WordQuery): Promise<Match[]> {
+    assertQuery(query, this.#dimension)
+    const predicate = await this.#predicate(query.filter)
+    return searchWordByWord(query, (words) => this.#nearest(query, havingWords(predicate, words)))
+  }
+
+  async #nearest({ vector, k }: Pick<VectorQuery, 'vector' | 'k'>, predicate: Predicate): Promise<Match[]> {
     if (predicate === false) return []
     const { results } = await this.#loaded(`searching collection "${this.#name}"`, (client) =>
       client.search({
@@ -107,7 +117,7 @@ export class MilvusCollection implements Collection {
         ...(predicate === true ? {} : { filter: predicate }),
       }),
     )
-    return results.map((hit) => toMatch(hit)).filter(({ score }) => score >= minScore)
+    return results.map((hit) => toMatch(hit))
   }
 
   async count(): Promise<number> {
@@ -200,7 +210,9 @@ export class MilvusCollection implements Collection {
     await this.#connection.call(`writing to collection "${this.#name}"`, (client) => client.upsert(request))
   }
 
-  async #predicate(condition: Condition): Promise<Predicate> {
+  async #predicate(filter: Filter | undefined): Promise<Predicate> {
+    if (filter === undefined) return true
+    const condition = filterCondition(filter)
     const named = [...conditionFields(condition)]
     if (named.some((name) => this.#fields.type(name) === undefined)) await this.#refresh()
     assertKnownFields(condition, this.#name, this.#fields.names)

@@ -1,6 +1,6 @@
 import { type Condition, matchesCondition, type Scalar } from '../../src/core/filter.ts'
 import { type FieldType, type FieldTypes, fieldKey, wellFormed } from '../../src/core/vector-rules.ts'
-import { column } from './schema.ts'
+import { column, wordsKey } from './schema.ts'
 
 /** An expression of Milvus, or what it comes to when that does not depend on the entity. */
 export type Predicate = string | boolean
@@ -57,6 +57,12 @@ function join(parts: readonly Predicate[], operator: 'and' | 'or'): Predicate {
   const texts = parts.filter((part) => typeof part === 'string')
   if (texts.length === 0) return neutral
   return texts.length === 1 ? texts.join('') : `(${texts.join(` ${operator} `)})`
+}
+
+/** A predicate, and that the entity has all of some words. */
+export function havingWords(predicate: Predicate, words: readonly string[]): Predicate {
+  const having = words.map((word) => `json_contains(${column.fields}["${wordsKey}"], ${literal(word)})`)
+  return join([predicate, ...having], 'and')
 }
 
 /** `id in […]`, which Milvus knows as a delete or a look-up by key. */

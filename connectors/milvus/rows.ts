@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import type { FieldValue } from '../../src/core/filter.ts'
 import { fieldKey, fieldOfKey, isHashedKey, keyOfId } from '../../src/core/vector-rules.ts'
 import type { Match, StoredPoint, VectorPoint } from '../../src/core/vector-store.ts'
-import { column, maximumFieldsBytes, maximumKeyBytes, maximumTextBytes } from './schema.ts'
+import { wordsOfFields } from '../../src/core/words.ts'
+import { column, maximumFieldsBytes, maximumKeyBytes, maximumTextBytes, wordsKey } from './schema.ts'
 
 /** The columns of an answer: everything but the vector. */
 export const resultColumns: string[] = [
@@ -15,7 +16,7 @@ export const resultColumns: string[] = [
   column.offset,
 ]
 
-export type Row = Record<string, string | number | Float32Array | Record<string, FieldValue>>
+export type Row = Record<string, string | number | Float32Array | Record<string, FieldValue | string[]>>
 
 /** The primary key of an event: its id, or the hash of one that is too long (or looks like such a hash). */
 export function keyOf(id: string): string {
@@ -28,11 +29,11 @@ function sha256(text: string): string {
 
 export function toRow({ id, vector, fields, timestamp, position }: VectorPoint): Row {
   const key = keyOf(id)
-  const present = Object.entries(fields).filter(([, value]) => value !== null)
+  const present = Object.entries(fields).flatMap(([name, value]) => (value === null ? [] : [[fieldKey(name), value]]))
   return {
     [column.key]: key,
     [column.vector]: vector,
-    [column.fields]: Object.fromEntries(present.map(([name, value]) => [fieldKey(name), value])),
+    [column.fields]: { ...Object.fromEntries(present), [wordsKey]: wordsThatFit(fields) },
     [column.timestamp]: Math.round(timestamp),
     [column.topic]: position.topic,
     [column.partition]: position.partition,
@@ -41,14 +42,23 @@ export function toRow({ id, vector, fields, timestamp, position }: VectorPoint):
   }
 }
 
-/** Bytes of a row on the wire, about. */
+/** A point's words, as many as there is room for beside its fields: no point is refused for the sake of them. */
+function wordsThatFit(fields: VectorPoint['fields']): string[] {
+  let room = maximumFieldsBytes - measure(fields)
+  return [...new Set(wordsOfFields(fields))].filter((word) => {
+    room -= Buffer.byteLength(word) + 3
+    return room >= 0
+  })
+}
+
+/** Bytes of a row on the wire, about: the fields, and their words once more. */
 export function rowBytes({ id, vector, position }: VectorPoint, fieldsBytes: number): number {
-  return vector.byteLength + fieldsBytes + 2 * id.length + position.topic.length + 32
+  return vector.byteLength + 2 * fieldsBytes + 2 * id.length + position.topic.length + 32
 }
 
 /** Why Milvus could not hold what is beside the vector, or undefined; and how many bytes the fields take. */
 export function measureFields({ id, fields }: VectorPoint): { readonly bytes: number; readonly problem?: string } {
-  const bytes = Buffer.byteLength(JSON.stringify(fields)) + 80
+  const bytes = measure(fields)
   if (bytes > maximumFieldsBytes) {
     return { bytes, problem: `The fields take ${bytes} bytes as JSON; Milvus stores ${maximumFieldsBytes}.` }
   }
@@ -56,6 +66,10 @@ export function measureFields({ id, fields }: VectorPoint): { readonly bytes: nu
     return { bytes, problem: `The id is longer than ${maximumTextBytes} bytes, which is what Milvus stores.` }
   }
   return { bytes }
+}
+
+function measure(fields: VectorPoint['fields']): number {
+  return Buffer.byteLength(JSON.stringify(fields)) + 80
 }
 
 /** Whether keys are in the order of their UTF-8, each once. */

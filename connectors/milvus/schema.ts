@@ -15,6 +15,9 @@ export const column = {
   longId: 'long_id',
 } as const
 
+/** Where a point's words stand among its fields; no field has such a key. */
+export const wordsKey = '_words'
+
 /** In bytes of UTF-8, as Milvus counts. */
 export const maximumKeyBytes = 512
 export const maximumTextBytes = 65_535
