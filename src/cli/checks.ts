@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { errorCode, errorMessage, MillraceError } from '../core/errors.ts'
+import { isComplete, locateModel, type ModelPlaces, type ModelSettings } from '../embedding/models/locate.ts'
 import { readModel } from '../embedding/models/model.ts'
 import type { RemoteOptions } from '../embedding/remote/index.ts'
 import { packageRoot } from './package.ts'
@@ -81,16 +82,36 @@ function reason(error: unknown): string {
   return (lines.find((line) => /^\w*Error\b/.test(line)) ?? lines[0] ?? '').trim()
 }
 
-/** Reads the model as the embedder does, with the checksums of its files. */
-export async function checkModel(folder: string): Promise<Finding> {
+/** Reads the model as the embedder does, with the checksums of its files. Nothing is downloaded. */
+export async function checkModel(settings: ModelSettings, places: ModelPlaces): Promise<Finding> {
+  const { model: wanted, hub } = settings
   try {
-    const model = await readModel(folder)
-    return { level: 'ok', message: `model ${model.name}: ${model.dimension} dimensions, checksums as they should be` }
+    const located = await locateModel(wanted, places)
+    if (located.hub !== undefined && !(await isComplete(located, settings))) {
+      return {
+        level: 'warn',
+        message: `model ${wanted} is not downloaded yet`,
+        hint: `the first run gets it from ${hub.url}; without a network, copy its files to ${located.folder}`,
+      }
+    }
+    const { name, dimension, maxTokens, prefixes } = await readModel(located.folder, {
+      ...settings,
+      name: located.name,
+    })
+    const put = [prefixes.query, prefixes.passage].some((prefix) => prefix !== '')
+    const details = [
+      `${dimension} dimensions`,
+      `up to ${maxTokens} tokens`,
+      ...(put ? [`prefixes ${JSON.stringify(prefixes.query)} and ${JSON.stringify(prefixes.passage)}`] : []),
+      'checksums as they should be',
+    ]
+    return { level: 'ok', message: `model ${name}: ${details.join(', ')}` }
   } catch (error) {
+    const hint = error instanceof MillraceError ? error.hint : undefined
     return {
       level: 'fail',
       message: errorMessage(error),
-      hint: 'install Millrace again, or restore the folder models/',
+      hint: hint ?? 'restore the files of the model, or choose another embedder.model',
     }
   }
 }

@@ -1,21 +1,23 @@
-import { isAbsolute, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { openAnalytics } from '../../connectors/clickhouse/analytics.ts'
 import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { openEmbeddedLiveLog } from '../../connectors/embedded-log/live-log.ts'
 import type { RedisServices } from '../../connectors/redis/index.ts'
 import type { Runtime } from '../config/runtime.ts'
+import { Retryable } from '../core/errors.ts'
 import type { Services } from '../core/services.ts'
 import type { VectorStore } from '../core/vector-store.ts'
 import type { Backend } from '../embedding/backend.ts'
 import { type CachingEmbedder, createEmbedder, type EmbedderStats } from '../embedding/embedder.ts'
 import { openLocalBackend } from '../embedding/local/index.ts'
-import { readModel } from '../embedding/models/model.ts'
+import { type ModelPlaces, openModel } from '../embedding/models/locate.ts'
 import type { ObserveRequest } from '../embedding/remote/index.ts'
 import type { Warn } from '../embedding/warn.ts'
 import { placedStore } from '../migration/placed-store.ts'
 import { Places } from '../migration/places.ts'
 import { createSerde } from '../serde/index.ts'
 import type { Log, Metrics } from '../telemetry/index.ts'
+import type { ReportDownload } from './download-report.ts'
 import { makeFolder } from './folder.ts'
 import { packageRoot } from './package.ts'
 import { openVectorStore } from './vector-stores.ts'
@@ -31,8 +33,18 @@ export interface OpenServices extends Services {
   close(): Promise<void>
 }
 
+export interface ServiceOptions {
+  readonly log?: Log | undefined
+  readonly metrics?: Metrics | undefined
+  /** Where models are. Default: `modelPlaces` of the bindings' data folder. */
+  readonly models?: ModelPlaces | undefined
+  /** Told how far the download of a model is. */
+  readonly downloading?: ReportDownload | undefined
+}
+
 /** Binds each role to what the runtime says. Nothing is opened, or even loaded, before it is asked for. */
-export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): OpenServices {
+export function openServices(bindings: Bindings, options: ServiceOptions = {}): OpenServices {
+  const { log } = options
   const { data, clickhouse, query, embedder } = bindings
   const folder = async (name: string) => {
     const path = join(data, name)
@@ -41,6 +53,7 @@ export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): 
   }
   const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }
 
+  const ending = new AbortController()
   const warn = (message: string, fields?: Readonly<Record<string, unknown>>) => log?.warn(message, fields)
   const redis = lazily(async () => openRedisServices(bindings))
   const eventLog = lazily(async () => {
@@ -65,7 +78,7 @@ export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): 
   }
   const model = lazily<CachingEmbedder>(async () => {
     const kept = { ...(await cache()), memoryBytes: embedder.cache.memory }
-    const backend = await openBackend(embedder, warn, metrics)
+    const backend = await openBackend(bindings, options, warn, ending.signal)
     return createEmbedder({ backend, ...kept, warn })
   })
   return {
@@ -78,8 +91,9 @@ export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): 
     embedder: model.get,
     ...(bindings.redis === undefined ? {} : { hashes: async () => (await redis.get()).hashes }),
     headersFor: (origin) => bindings.http[origin]?.headers ?? {},
-    embedderStats: async () => (await model.opened())?.stats(),
+    embedderStats: async () => model.opened()?.stats(),
     close: async () => {
+      ending.abort(new Retryable({ code: 'stopping', message: 'the process is about to end' }))
       await Promise.all([model, analytics, store, live].map((service) => service.close()))
       await eventLog.close()
       await redis.close()
@@ -88,9 +102,17 @@ export function openServices(bindings: Bindings, log?: Log, metrics?: Metrics): 
 }
 
 /** What computes vectors: a server, or threads of this process. */
-async function openBackend(settings: Bindings['embedder'], warn: Warn, metrics: Metrics | undefined): Promise<Backend> {
-  const { model, dimension, prefixes, workers, remote } = settings
-  if (remote === undefined) return openLocalBackend({ model: await readModel(modelFolder(model)), workers, warn })
+async function openBackend(
+  { embedder, data }: Bindings,
+  { metrics, models = modelPlaces(data), downloading }: ServiceOptions,
+  warn: Warn,
+  signal: AbortSignal,
+): Promise<Backend> {
+  const { model, dimension, prefixes, workers, remote } = embedder
+  if (remote === undefined) {
+    const opened = await openModel({ ...embedder, ...models, signal, progress: downloading })
+    return openLocalBackend({ model: opened, workers, warn })
+  }
   const { openRemoteBackend } = await import('../embedding/remote/index.ts')
   const observe: ObserveRequest = (outcome, seconds) => metrics?.embedderRequestSeconds.observe({ outcome }, seconds)
   return openRemoteBackend({ ...remote, model, dimension, prefixes, warn, observe })
@@ -102,31 +124,37 @@ async function openRedisServices({ redis }: Bindings): Promise<RedisServices> {
   return openRedis(redis)
 }
 
-/** A model is named by its folder, or by a name among those that come with the package. */
-export function modelFolder(model: string): string {
-  if (isAbsolute(model) || model.startsWith('.')) return resolve(model)
-  return join(packageRoot(), 'models', model)
+/** Models come with the package, or are downloaded to the data folder. */
+export function modelPlaces(data: string): ModelPlaces {
+  return { shipped: join(packageRoot(), 'models'), downloaded: join(data, 'models') }
 }
 
 interface Lazy<T> {
   get(): Promise<T>
-  /** What was opened; undefined if nobody has asked for it, or if it could not be opened. */
-  opened(): Promise<T | undefined>
+  /** What is open now; undefined if nobody has asked for it, if it is being opened, or if it could not be. */
+  opened(): T | undefined
   close(): Promise<void>
 }
 
 /** Opens once, when first asked; a failure to open is forgotten, so that the next one who asks tries again. */
 function lazily<T extends { close(): Promise<void> }>(open: () => Promise<T>): Lazy<T> {
   let opening: Promise<T> | undefined
+  let opened: T | undefined
   return {
     get() {
-      opening ??= open().catch((error: unknown) => {
-        opening = undefined
-        throw error
-      })
+      opening ??= open().then(
+        (service) => {
+          opened = service
+          return service
+        },
+        (error: unknown) => {
+          opening = undefined
+          throw error
+        },
+      )
       return opening
     },
-    opened: async () => opening?.catch(() => undefined),
+    opened: () => opened,
     async close() {
       await (await opening?.catch(() => undefined))?.close()
     },

@@ -1,16 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { lockData } from '../../connectors/embedded-log/lock.ts'
-import type { Runtime } from '../config/runtime.ts'
 import { errorAdvice, Retryable } from '../core/errors.ts'
 import type { Services } from '../core/services.ts'
 import { createEmbedderApp, defaultServerLimits, type Listening, listen } from '../server/index.ts'
-import { createMetrics, type Log } from '../telemetry/index.ts'
+import { createMetrics } from '../telemetry/index.ts'
 import { makeFolder } from './folder.ts'
 import { createEmbedderObserver } from './observe.ts'
 import { packageVersion } from './package.ts'
 import { openServices } from './services.ts'
-import type { Millrace } from './start.ts'
+import type { Millrace, StartOptions } from './start.ts'
 
 const pauseMs = 1_000
 
@@ -18,11 +17,15 @@ const pauseMs = 1_000
  * The composition root of the role `embedder`: one engine that serves other processes over HTTP. Ready once the model
  * has embedded a text. `ended` rejects when the model can never be used.
  */
-export async function startEmbedder({ runtime, log }: { runtime: Runtime; log: Log }): Promise<Millrace> {
+export async function startEmbedder({
+  runtime,
+  log,
+  downloading,
+}: Pick<StartOptions, 'runtime' | 'log' | 'downloading'>): Promise<Millrace> {
   await makeFolder(runtime.data)
   const lock = await lockData(runtime.data)
   const metrics = createMetrics()
-  const services = openServices(runtime, log, metrics)
+  const services = openServices(runtime, { log, metrics, downloading })
   const end = new AbortController()
   let server: Listening | undefined
   const close = async () => {

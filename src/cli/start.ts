@@ -13,6 +13,7 @@ import { createExpressions } from '../expressions/index.ts'
 import { createApp, createLive, defaultServerLimits, folderFiles, type Listening, listen } from '../server/index.ts'
 import { createMetrics, type Log } from '../telemetry/index.ts'
 import { catalog } from './catalog.ts'
+import type { ReportDownload } from './download-report.ts'
 import { makeFolder } from './folder.ts'
 import { createObserver } from './observe.ts'
 import { packageRoot, packageVersion } from './package.ts'
@@ -24,6 +25,7 @@ export interface StartOptions {
   /** The pipelines to run, besides those that were put through the API. */
   readonly specs: readonly PipelineSpec[]
   readonly log: Log
+  readonly downloading?: ReportDownload | undefined
   /** How long `stop` may take to finish what was read. Default 20 s. */
   readonly drainMs?: number | undefined
 }
@@ -46,11 +48,12 @@ export interface Millrace {
 }
 
 /** The composition root of the role `all`: binds, builds and runs everything in this process. */
-export async function startMillrace({ runtime, specs, log, drainMs = 20_000 }: StartOptions): Promise<Millrace> {
+export async function startMillrace(options: StartOptions): Promise<Millrace> {
+  const { runtime, specs, log, downloading, drainMs = 20_000 } = options
   await makeFolder(runtime.data)
   const lock = await lockData(runtime.data)
   const metrics = createMetrics()
-  const services = openServices(runtime, log, metrics)
+  const services = openServices(runtime, { log, metrics, downloading })
   const expressions = createExpressions()
   const stored = storedPipelines(join(runtime.data, 'pipelines'))
   const parse = parser(expressions, services)

@@ -77,8 +77,9 @@ function remoteTarget(address: string, token: string | undefined): Target {
 async function localTarget(runtime: Runtime, terminal: Terminal): Promise<Target> {
   const { openApplication } = await import('./application.ts')
   const { createLog } = await import('../telemetry/index.ts')
+  const { downloadReport } = await import('./download-report.ts')
   const log = createLog({ write: (line) => terminal.note(line), level: 'error', format: 'text' })
-  const { app, close } = await openApplication(runtime, notRunning, log)
+  const { app, close } = await openApplication(runtime, notRunning, log, downloadReport(terminal))
   return {
     where: runtime.data,
     request: async (path, init) =>

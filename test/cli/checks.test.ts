@@ -13,6 +13,7 @@ import {
   checkSpace,
 } from '../../src/cli/checks.ts'
 import { packageRoot } from '../../src/cli/package.ts'
+import { modelPlaces } from '../../src/cli/services.ts'
 import { tempFolder } from '../support/cli.ts'
 
 const server = createServer().listen(0, '127.0.0.1')
@@ -31,13 +32,14 @@ afterAll(async () => {
 })
 
 const model = join(packageRoot(), 'models/all-MiniLM-L6-v2')
+const named = (name: string) => ({ model: name, hub: { url: 'http://hub.example' } })
 
 test('what is well is well', async () => {
   expect(checkNode().level).toBe('ok')
   expect((await checkFolder(join(folder.path, 'new'))).level).toBe('ok')
   expect((await checkSpace(folder.path)).message).toMatch(/ free for /)
   expect((await checkPackage('zod', 'validation', true)).level).toBe('ok')
-  expect((await checkModel(model)).level).toBe('ok')
+  expect((await checkModel(named('all-MiniLM-L6-v2'), modelPlaces(folder.path))).level).toBe('ok')
   expect((await checkServer('ClickHouse', '127.0.0.1', port)).level).toBe('ok')
   expect(await checkPort('127.0.0.1', port, 'http://127.0.0.1:1')).toMatchObject({ level: 'ok' })
 })
@@ -76,6 +78,18 @@ test('a model that is damaged, or not there', async () => {
   const damaged = join(folder.path, 'model')
   await cp(model, damaged, { recursive: true })
   await appendFile(join(damaged, 'tokenizer.json'), ' ')
-  expect(await checkModel(damaged)).toMatchObject({ level: 'fail', message: expect.stringContaining('tokenizer.json') })
-  expect((await checkModel(join(folder.path, 'gone'))).level).toBe('fail')
+  const places = modelPlaces(folder.path)
+  const message = expect.stringContaining('tokenizer.json')
+  expect(await checkModel(named(damaged), places)).toMatchObject({ level: 'fail', message })
+  expect((await checkModel(named(join(folder.path, 'gone')), places)).level).toBe('fail')
+  expect(await checkModel(named('all-MiniLM-L6'), places)).toMatchObject({
+    level: 'fail',
+    message: 'there is no model "all-MiniLM-L6", did you mean "all-MiniLM-L6-v2"?',
+    hint: expect.stringContaining('owner/name on the hub'),
+  })
+  expect(await checkModel(named('owner/name'), places)).toMatchObject({
+    level: 'warn',
+    message: 'model owner/name is not downloaded yet',
+    hint: expect.stringContaining(join(folder.path, 'models/owner/name@main')),
+  })
 })

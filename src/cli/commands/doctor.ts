@@ -44,7 +44,7 @@ function print({ terminal }: Cli, { level, message, hint }: Finding): void {
 
 async function checksOf(runtime: Runtime): Promise<Check[]> {
   const checks = await import('../checks.ts')
-  const { modelFolder } = await import('../services.ts')
+  const { modelPlaces } = await import('../services.ts')
   const { boundServers } = await import('../bound-servers.ts')
   const { data, server, embedder, clickhouse, vectors = {} } = runtime
   const { remote } = embedder
@@ -58,7 +58,7 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
     () => checks.checkPackage('chdb', 'ClickHouse in the process', clickhouse === undefined),
     () => checks.checkPackage('onnxruntime-node', 'embeddings', remote === undefined),
     () =>
-      remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(modelFolder(embedder.model)),
+      remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(embedder, modelPlaces(data)),
     async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
     ...boundServers(runtime).map(
       ({ name, host, port }) =>

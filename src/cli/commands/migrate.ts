@@ -48,6 +48,7 @@ async function run(cli: Cli, collection: string, files: readonly string[], optio
   const { terminal } = cli
   const { openRuntime } = await import('../runtime.ts')
   const { openServices } = await import('../services.ts')
+  const { downloadReport } = await import('../download-report.ts')
   const { lockData } = await import('../../../connectors/embedded-log/lock.ts')
   const { createExpressions } = await import('../../expressions/index.ts')
   const { createLog, createMetrics } = await import('../../telemetry/index.ts')
@@ -68,7 +69,7 @@ async function run(cli: Cli, collection: string, files: readonly string[], optio
     const message = `another process is moving the collection "${collection}"`
     throw new MillraceError({ code: 'migration_running', message, hint: 'wait for it, or end it', cause })
   })
-  const services = openServices(runtime, log)
+  const services = openServices(runtime, { log, downloading: downloadReport(terminal) })
   const metrics = createMetrics()
   const reporter = options.json ? jsonReporter(terminal) : textReporter(terminal)
   try {

@@ -5,6 +5,7 @@ import type { PipelineSpec } from '../../core/pipeline.ts'
 import { type Role, roles } from '../../core/role.ts'
 import type { Log } from '../../telemetry/index.ts'
 import { type Cli, examples, type GlobalOptions, wholeNumber } from '../cli.ts'
+import type { ReportDownload } from '../download-report.ts'
 import { WrongUsage } from '../failure.ts'
 import { packageVersion } from '../package.ts'
 import type { Millrace } from '../start.ts'
@@ -51,6 +52,7 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   const { terminal } = cli
   const { openRuntime } = await import('../runtime.ts')
   const { createLog } = await import('../../telemetry/index.ts')
+  const { downloadReport } = await import('../download-report.ts')
   const { host, port, json = false } = options
   const twins = {
     MILLRACE_ROLE: options.role,
@@ -62,7 +64,7 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
 
   const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
   const { first, second } = cli.interruption()
-  const millrace = await start(runtime, specs, log)
+  const millrace = await start(runtime, specs, log, downloadReport(terminal, log))
   try {
     if (json) printEvents(terminal, millrace, first)
     else printStarted(terminal, runtime, millrace, specs)
@@ -86,13 +88,18 @@ async function specsFor(cli: Cli, runtime: Runtime, files: readonly string[]): P
   return readPipelines({ runtime, files: found, folder: cli.folder }, cli.terminal)
 }
 
-async function start(runtime: Runtime, specs: readonly PipelineSpec[], log: Log): Promise<Millrace> {
+async function start(
+  runtime: Runtime,
+  specs: readonly PipelineSpec[],
+  log: Log,
+  downloading: ReportDownload,
+): Promise<Millrace> {
   if (runtime.role === 'embedder') {
     const { startEmbedder } = await import('../start-embedder.ts')
-    return startEmbedder({ runtime, log })
+    return startEmbedder({ runtime, log, downloading })
   }
   const { startMillrace } = await import('../start.ts')
-  return startMillrace({ runtime, specs, log })
+  return startMillrace({ runtime, specs, log, downloading })
 }
 
 function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace, interrupted: AbortSignal): void {

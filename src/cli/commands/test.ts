@@ -23,9 +23,10 @@ export function addTest(program: Command, cli: Cli): void {
     .action(async (files: string[], { json = false }: TestOptions, command: Command) => {
       const { openProject, readPipelines } = await import('../project.ts')
       const { openTestRunner } = await import('../test-services.ts')
+      const { downloadReport } = await import('../download-report.ts')
       const project = await openProject(cli, command.optsWithGlobals(), files)
       const specs = await readPipelines(project, cli.terminal)
-      const runner = await openTestRunner(project)
+      const runner = await openTestRunner(project, downloadReport(cli.terminal))
       try {
         const results = await runAll(runner, specs, cli, json)
         const all = results.flatMap(({ tests }) => tests)

@@ -14,6 +14,8 @@ export interface DownloadProgress {
   readonly done: number
   /** As far as it is known. */
   readonly total: number
+  /** Said once, at the end. */
+  readonly finished: boolean
 }
 
 export interface DownloadOptions {
@@ -75,6 +77,7 @@ class ModelDownload {
     else await this.#getListed(list.files)
     for (const path of await this.#layerFiles()) await this.#get({ path })
     await this.#finish()
+    this.#report(true)
   }
 
   /** Files of another commit than the one that is loaded now are of no use. */
@@ -180,7 +183,7 @@ class ModelDownload {
         if (size > (this.#furthest.get(path) ?? 0)) gotOn()
         this.#furthest.set(path, Math.max(size, this.#furthest.get(path) ?? 0))
         this.#bytes.set(path, { done: size, total: total ?? size })
-        this.#report()
+        this.#report(false)
       }
       return size
     } finally {
@@ -188,7 +191,7 @@ class ModelDownload {
     }
   }
 
-  #report(): void {
+  #report(finished: boolean): void {
     const { model, progress } = this.#options
     let done = 0
     let total = 0
@@ -196,7 +199,7 @@ class ModelDownload {
       done += each.done
       total += each.total
     }
-    progress?.({ model: `${model.owner}/${model.name}`, done, total })
+    progress?.({ model: `${model.owner}/${model.name}`, done, total, finished })
   }
 
   /** Puts what was loaded where it belongs: in one step, or file by file beside what is there. */

@@ -23,10 +23,13 @@ export interface Located {
   readonly hub?: HubName | undefined
 }
 
-export interface OpenModelOptions extends ModelPlaces, Omit<ModelOptions, 'name'> {
-  /** As in the setting `embedder.model`. */
+/** As in the section `embedder` of the runtime. */
+export interface ModelSettings extends Omit<ModelOptions, 'name'> {
   readonly model: string
   readonly hub: HubOptions
+}
+
+export interface OpenModelOptions extends ModelPlaces, ModelSettings {
   readonly signal: AbortSignal
   readonly progress?: ((progress: DownloadProgress) => void) | undefined
 }
