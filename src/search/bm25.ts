@@ -21,8 +21,9 @@ export function countWords(terms: readonly string[], words: readonly string[]): 
 }
 
 /**
- * BM25 of each document, 0 to 1, with the frequencies of words among these documents: the part of what a document would
- * reach that has nothing but the query's words, over and over. A word that none of them has takes part as the rarest one.
+ * BM25 of each document, with the frequencies of words among these documents, as a part of what all of the query's words
+ * come to: 1 for a document of no more than mean length that has every word, 0 for one that has none. A word that none of
+ * the documents has takes part as the rarest one, so that nothing is taken for a good match that lacks the main word.
  *
  * S. Robertson, H. Zaragoza: The Probabilistic Relevance Framework: BM25 and Beyond (2009).
  */
@@ -34,10 +35,12 @@ export function bm25(documents: readonly WordCounts[]): number[] {
     const having = documents.filter(({ counts }) => (counts[term] ?? 0) > 0).length
     return Math.log(1 + (documents.length - having + 0.5) / (having + 0.5))
   })
-  const most = weights.reduce((sum, weight) => sum + weight, 0)
+  const all = weights.reduce((sum, weight) => sum + weight, 0)
   return documents.map(({ length, counts }) => {
     const damping = k1 * (1 - b + (b * length) / mean)
-    const score = counts.reduce((sum, count, term) => sum + ((weights[term] ?? 0) * count) / (count + damping), 0)
-    return most > 0 ? Math.min(1, score / most) : 0
+    // 1 for a word that stands once in a document of mean length; more occurrences do not stand in for another word.
+    const fits = counts.map((count) => Math.min(1, ((k1 + 1) * count) / (count + damping)))
+    const sum = fits.reduce((sum, fit, term) => sum + (weights[term] ?? 0) * fit, 0)
+    return all > 0 ? Math.min(1, sum / all) : 0
   })
 }
