@@ -33,6 +33,12 @@ type Write =
   | { readonly kind: 'upsert'; readonly points: readonly VectorPoint[] }
   | { readonly kind: 'delete'; readonly ids: readonly string[] }
 
+/** `LanceDbOptions`, filled in. */
+export interface TableLimits {
+  readonly indexFromRows: number
+  readonly longestRestMs: number
+}
+
 /** One table. All writes of a process go through its one writer, since concurrent merges would double rows. */
 export class LanceCollection implements Collection {
   readonly #sdk: Sdk
@@ -49,18 +55,18 @@ export class LanceCollection implements Collection {
     table: Table,
     about: Omit<CollectionSpec, 'fields'>,
     columns: FieldTypes,
-    indexFromRows: number,
+    { indexFromRows, longestRestMs }: TableLimits,
   ) {
     this.#sdk = sdk
     this.#table = table
     this.#about = about
     this.#columns = columns
-    this.#writer = new GroupWriter(groupLimit, (writes) => this.#commit(writes))
+    this.#writer = new GroupWriter(groupLimit, longestRestMs, (writes) => this.#commit(writes))
     this.#maintenance = new Maintenance(sdk, table, indexFromRows, (work) => this.#writer.alone(work))
   }
 
   /** Throws `Fatal` (`not_a_collection`) for a table that Millrace did not make. */
-  static async of(sdk: Sdk, name: string, table: Table, indexFromRows: number): Promise<LanceCollection> {
+  static async of(sdk: Sdk, name: string, table: Table, limits: TableLimits): Promise<LanceCollection> {
     const schema = await table.schema()
     const about = readSchema(schema)
     if (about === undefined) {
@@ -71,7 +77,7 @@ export class LanceCollection implements Collection {
     }
     const { fingerprint, dimension, fields } = about
     const columns = new FieldTypes(fieldsOf(schema, fields))
-    const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns, indexFromRows)
+    const collection = new LanceCollection(sdk, table, { name, fingerprint, dimension }, columns, limits)
     await collection.#maintenance.begin()
     return collection
   }

@@ -1,3 +1,5 @@
+import { Pace } from './pace.ts'
+
 /** What one caller wants written, and how it is told. */
 interface Waiting<Request, Answer> {
   readonly request: Request
@@ -6,20 +8,34 @@ interface Waiting<Request, Answer> {
   readonly reject: (reason: unknown) => void
 }
 
+/** A group of this size costs about as much for its rows as for being a write. */
+const worthAWrite = 500
+
 /**
- * One writer at a time, with group commit: what arrives while a write is in flight goes into the next one. Callers
- * bound the queue, as each lane has one write in flight.
+ * One writer at a time, with group commit: what arrives while a write is in flight, or while the writer rests, goes
+ * into the next one. Callers bound the queue, as each lane has one write in flight.
  */
 export class GroupWriter<Request, Answer> {
   readonly #commit: (requests: readonly Request[]) => Promise<readonly Answer[]>
   readonly #limit: number
   readonly #waiting: Waiting<Request, Answer>[] = []
   readonly #alone: (() => Promise<void>)[] = []
+  readonly #pace: Pace
   #running: Promise<void> | undefined
+  #wake: (() => void) | undefined
+  #draining = false
 
-  /** `commit` writes several requests as one and answers each, by index. `limit`: size of a group at which it is closed. */
-  constructor(limit: number, commit: (requests: readonly Request[]) => Promise<readonly Answer[]>) {
+  /**
+   * `commit` writes several requests as one and answers each, by index. `limit`: size of a group at which it is closed.
+   * `longestRestMs`: how long a group that is small may have to wait.
+   */
+  constructor(
+    limit: number,
+    longestRestMs: number,
+    commit: (requests: readonly Request[]) => Promise<readonly Answer[]>,
+  ) {
     this.#limit = limit
+    this.#pace = new Pace(longestRestMs)
     this.#commit = commit
   }
 
@@ -40,11 +56,15 @@ export class GroupWriter<Request, Answer> {
 
   /** Resolves once everything handed in so far is written. */
   async drained(): Promise<void> {
+    this.#draining = true
+    this.#wake?.()
     while (this.#running !== undefined) await this.#running
+    this.#draining = false
   }
 
   #start(): void {
     this.#running ??= this.#run()
+    this.#wake?.()
   }
 
   async #run(): Promise<void> {
@@ -53,10 +73,27 @@ export class GroupWriter<Request, Answer> {
     while (this.#alone.length > 0 || this.#waiting.length > 0) {
       const work = this.#alone.shift()
       if (work !== undefined) await work()
-      else await this.#writeGroup()
+      else if (this.#mayWrite) await this.#writeGroup()
+      else await this.#somethingNew()
     }
     // In the same turn as the check above, so that nothing is handed in between and left lying.
     this.#running = undefined
+  }
+
+  get #mayWrite(): boolean {
+    if (this.#draining || this.#pace.restMs === 0) return true
+    return this.#waiting.reduce((sum, { size }) => sum + size, 0) >= worthAWrite
+  }
+
+  /** Until the rest is over, or there is something new to decide on. */
+  async #somethingNew(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      timer = setTimeout(resolve, this.#pace.restMs)
+    })
+    clearTimeout(timer)
+    this.#wake = undefined
   }
 
   async #writeGroup(): Promise<void> {
@@ -68,6 +105,7 @@ export class GroupWriter<Request, Answer> {
       count++
     }
     const group = this.#waiting.splice(0, count)
+    const started = performance.now()
     try {
       const answers = await this.#commit(group.map(({ request }) => request))
       for (const [index, { resolve, reject }] of group.entries()) {
@@ -77,6 +115,8 @@ export class GroupWriter<Request, Answer> {
       }
     } catch (error) {
       for (const { reject } of group) reject(error)
+    } finally {
+      this.#pace.took(performance.now() - started)
     }
   }
 }

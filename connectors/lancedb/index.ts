@@ -5,7 +5,7 @@ import { errorCode, errorMessage, Fatal } from '../../src/core/errors.ts'
 import { guarded } from '../../src/core/guarded-store.ts'
 import { assertCollectionName, assertSameVectors, isCollectionName } from '../../src/core/vector-rules.ts'
 import type { Collection, CollectionSpec, VectorStore } from '../../src/core/vector-store.ts'
-import { LanceCollection } from './collection.ts'
+import { LanceCollection, type TableLimits } from './collection.ts'
 import { storeFailure } from './failure.ts'
 import { newSchema } from './rows.ts'
 import { loadSdk, type Sdk } from './sdk.ts'
@@ -17,6 +17,8 @@ const metadataCacheBytes = 64n * 1024n * 1024n
 export interface LanceDbOptions {
   /** Collections of this many vectors get an index, in idle time, and are searched approximately. Default 100,000. */
   readonly indexFromRows?: number | undefined
+  /** How long small writes in close succession may be put off, to be written as one. Milliseconds, default 500. */
+  readonly longestRestMs?: number | undefined
 }
 
 /**
@@ -26,14 +28,14 @@ export interface LanceDbOptions {
  */
 export async function openLanceDb(
   folder: string,
-  { indexFromRows = 100_000 }: LanceDbOptions = {},
+  { indexFromRows = 100_000, longestRestMs = 500 }: LanceDbOptions = {},
 ): Promise<VectorStore> {
   const sdk = loadSdk()
   try {
     await mkdir(folder, { recursive: true })
     const session = new sdk.lancedb.Session(indexCacheBytes, metadataCacheBytes)
     const connection = await sdk.lancedb.connect(folder, {}, session)
-    return guarded(new LanceStore(sdk, folder, connection, indexFromRows))
+    return guarded(new LanceStore(sdk, folder, connection, { indexFromRows, longestRestMs }))
   } catch (error) {
     throw new Fatal({
       code: 'vector_store_unusable',
@@ -47,14 +49,14 @@ class LanceStore implements VectorStore {
   readonly #sdk: Sdk
   readonly #folder: string
   readonly #connection: Connection
-  readonly #indexFromRows: number
+  readonly #limits: TableLimits
   readonly #opened = new Map<string, Promise<LanceCollection>>()
 
-  constructor(sdk: Sdk, folder: string, connection: Connection, indexFromRows: number) {
+  constructor(sdk: Sdk, folder: string, connection: Connection, limits: TableLimits) {
     this.#sdk = sdk
     this.#folder = folder
     this.#connection = connection
-    this.#indexFromRows = indexFromRows
+    this.#limits = limits
   }
 
   async open(spec: CollectionSpec): Promise<Collection> {
@@ -111,7 +113,7 @@ class LanceStore implements VectorStore {
     } catch (error) {
       throw storeFailure(name, 'opening', error)
     }
-    return LanceCollection.of(this.#sdk, name, opened, this.#indexFromRows)
+    return LanceCollection.of(this.#sdk, name, opened, this.#limits)
   }
 
   /** A process that died while it made a table leaves a folder without a version in it, which does not count. */

@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 test('many small upserts do not pile up files, and searches go on meanwhile', async () => {
-  const store = await openLanceDb(folder)
+  const store = await openLanceDb(folder, { longestRestMs: 0 })
   const collection = await store.open(spec)
   let searching = true
   const searches = (async () => {
@@ -38,7 +38,7 @@ test('many small upserts do not pile up files, and searches go on meanwhile', as
 })
 
 test('a large collection is indexed in idle time, and still finds, filters, replaces and deletes', async () => {
-  const store = await openLanceDb(folder, { indexFromRows: 2_000 })
+  const store = await openLanceDb(folder, { indexFromRows: 2_000, longestRestMs: 0 })
   const collection = await store.open(spec)
   const points = Array.from({ length: 2_500 }, (_, n) =>
     pointOf(`p${n}`, [Math.cos(n / 400), Math.sin(n / 400), 0], { n }, n),
