@@ -1,13 +1,19 @@
-/** A first-in, first-out queue with one producer, which waits for `room`, and one consumer. */
+/**
+ * A first-in, first-out queue with one producer, which waits for `room`, and one consumer. The limit is on what the
+ * items weigh together.
+ */
 export class BoundedQueue<T extends object> {
   readonly #limit: number
+  readonly #weightOf: (item: T) => number
   readonly #items: T[] = []
+  #weight = 0
   #ended = false
   #waitingForRoom: (() => void) | undefined
   #waitingForItem: (() => void) | undefined
 
-  constructor(limit: number) {
+  constructor(limit: number, weightOf: (item: T) => number = () => 1) {
     this.#limit = limit
+    this.#weightOf = weightOf
   }
 
   get size(): number {
@@ -18,7 +24,7 @@ export class BoundedQueue<T extends object> {
   async room(signal: AbortSignal): Promise<void> {
     const wake = () => this.#waitingForRoom?.()
     signal.addEventListener('abort', wake)
-    while (this.#items.length >= this.#limit && !signal.aborted && !this.#ended) {
+    while (this.#weight >= this.#limit && !signal.aborted && !this.#ended) {
       await new Promise<void>((resolve) => {
         this.#waitingForRoom = resolve
       })
@@ -28,6 +34,7 @@ export class BoundedQueue<T extends object> {
 
   push(item: T): void {
     this.#items.push(item)
+    this.#weight += this.#weightOf(item)
     this.#waitingForItem?.()
   }
 
@@ -43,6 +50,7 @@ export class BoundedQueue<T extends object> {
     for (;;) {
       const item = this.#items.shift()
       if (item !== undefined) {
+        this.#weight = this.#items.length === 0 ? 0 : this.#weight - this.#weightOf(item)
         this.#waitingForRoom?.()
         return item
       }

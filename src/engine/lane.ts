@@ -5,7 +5,7 @@ import type { EventLog, LaneSource } from '../core/event-log.ts'
 import type { Expression } from '../core/expression.ts'
 import type { BlockLimits, PipelineStatus } from '../core/pipeline.ts'
 import type { Codec } from '../core/serde.ts'
-import { BatchSizer } from './batch-sizer.ts'
+import { BatchSizer, shareOf } from './batch-sizer.ts'
 import { BlockCutter, type Span } from './block-cutter.ts'
 import { BoundedQueue } from './bounded-queue.ts'
 import { decodeRecords } from './decoder.ts'
@@ -36,8 +36,13 @@ interface Batch {
   readonly processed: Promise<Processed>
 }
 
-/** Batches that may be processed side by side, and closed blocks that may wait for their turn, per lane. */
-const batchesInFlight = 4
+/**
+ * Batches that may be processed side by side, per lane: as many bytes and events as four of the largest, and no more
+ * than sixteen. Of texts to embed that is a second or two of work, enough for the embedder to put like lengths together.
+ */
+const largeBatchesInFlight = 4
+const batchesInFlight = 16
+/** Closed blocks that may wait for their turn, per lane. */
 const blocksInFlight = 2
 const statusPatienceMs = 1000
 
@@ -60,7 +65,7 @@ export class Lane {
   readonly #cutter: BlockCutter
   readonly #settlement: Settlement
   readonly #writers: readonly EventWriter[]
-  readonly #batches = new BoundedQueue<Batch>(batchesInFlight)
+  readonly #batches = new BoundedQueue<Batch>(largeBatchesInFlight, weightOf)
   readonly #blocks = new BoundedQueue<ClosedBlock>(blocksInFlight)
   readonly #sizer = new BatchSizer()
   #end: number
@@ -178,7 +183,7 @@ export class Lane {
     const started = performance.now()
     const { events, deadLetters } = decodeRecords(records, codec, id)
     const processed = this.#chain.run(events).then((result) => {
-      this.#sizer.took(performance.now() - started, span.records, span.bytes)
+      this.#sizer.took(started, performance.now(), span.records, span.bytes)
       return { events: result.events, deadLetters: [...deadLetters, ...result.deadLetters] }
     })
     // `deliver` awaits it in its turn; until then a failure must not count as unhandled.
@@ -268,6 +273,10 @@ export class Lane {
       report: (error) => meter.trouble(this.name, component, error),
     }
   }
+}
+
+function weightOf({ span }: Batch): number {
+  return Math.max(largeBatchesInFlight / batchesInFlight, shareOf(span.records, span.bytes))
 }
 
 async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | 'timeout'> {
