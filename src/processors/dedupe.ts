@@ -10,7 +10,7 @@ import { SeenForEver, SeenWithin, stateName } from './seen.ts'
 import { meaningOptions, meaningReferences, meaningsOf } from './texts.ts'
 import { VectorMemories } from './vector-memory.ts'
 
-const defaultMinScore = 0.9
+const defaultMinScore = 0.85
 const defaultLast = 10_000
 
 const options = z

@@ -136,6 +136,23 @@ describe('within a window', () => {
 
 it('knows its options', () => {
   expect(dedupe.references({ by: 'value.id' })).toMatchObject([{ path: ['by'], text: 'value.id', returns: 'any' }])
+  expect(dedupe.references({})).toMatchObject([{ path: ['by'], text: 'key', returns: 'any' }])
+  expect(dedupe.references({ vector: 'v' })).toEqual([{ kind: 'vector', path: ['vector'], name: 'v' }])
   expect(dedupe.options.safeParse({ window: '10 minutes' }).success).toBe(false)
   expect(dedupe.main).toBe('by')
+  const shape = { fields: new Set(['a']), vectors: new Set(['v']) }
+  expect(dedupe.shape({ by: 'key' }, shape)).toBe(shape)
+  expect(dedupe.shape({ vector: 'v', countAs: 'more' }, shape).fields).toEqual(new Set(['a', 'more']))
+})
+
+it.each([
+  [{ by: 'key', vector: 'v' }, 'either "by" or "vector"'],
+  [{ by: 'key', text: 'value.t' }, 'either "by" or "text"'],
+  [{ vector: 'v', text: 'value.t' }, 'either "vector" or "text"'],
+  [{ minScore: 0.9 }, '"minScore" says nothing without'],
+  [{ by: 'key', last: 5 }, '"last" says nothing without'],
+  [{ countAs: 'more' }, '"countAs" says nothing without'],
+])('refuses %o', (options, message) => {
+  const { error } = dedupe.options.safeParse(options)
+  expect(error?.issues.map((issue) => issue.message)).toEqual([expect.stringContaining(message)])
 })

@@ -1,10 +1,20 @@
 import { expect, it } from 'vitest'
 import { type MemoryOptions, type Near, VectorMemories, VectorMemory } from '../../src/processors/vector-memory.ts'
 import { textOfVector, vectorOfText } from '../../src/processors/vector-text.ts'
+import { dot } from '../../src/similarity/vector-matrix.ts'
 import { atAngle } from './fake-embedder.ts'
 import { CommittedState } from './support.ts'
 
 const options: MemoryOptions = { model: 'm', dimension: 2, last: 5000, window: undefined, counted: true }
+
+/** The same pseudo-random numbers in every run: 0 to 1. */
+function numbersFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
 
 /** Remembers these, in one go. */
 async function remembered(state: CommittedState, vectors: readonly Float32Array[], more: Partial<MemoryOptions> = {}) {
@@ -53,6 +63,28 @@ it('compares a large batch with what the batch itself has added', async () => {
   })
   expect(memory.size).toBe(350)
   expect(scores.every((score) => score > 0.999999)).toBe(true)
+})
+
+it('decides by the inner product alone, however the matrix sums up', async () => {
+  const dimension = 384
+  const random = numbersFrom(7)
+  const unit = () => {
+    const vector = Float32Array.from({ length: dimension }, () => random() - 0.5)
+    const length = Math.sqrt(dot(vector, vector))
+    return vector.map((value) => value / length)
+  }
+  // Many that differ in the last bits only.
+  const known = Array.from({ length: 30 }, unit).flatMap((vector) =>
+    Array.from({ length: 20 }, () => vector.map((value) => value * (1 + (random() - 0.5) * 1e-6))),
+  )
+  const asked = known.slice(0, 200).map((vector) => vector.map((value) => value + (random() - 0.5) * 0.01))
+  const memory = await remembered(new CommittedState(), known, { dimension })
+  const naive = asked.map((vector) => {
+    const scores = known.map((each) => dot(each, vector))
+    const score = Math.max(...scores)
+    return { row: scores.indexOf(score), number: scores.indexOf(score), score }
+  })
+  expect(await nearestTo(memory, ...asked)).toEqual(naive)
 })
 
 it('remembers no more than it may, and the state holds no more', async () => {
