@@ -121,6 +121,6 @@ function tooLarge(limit: number, declared?: number): InvalidRequest {
   return new InvalidRequest(413, {
     code: 'body_too_large',
     message: `The body may have ${megabytes(limit)}, and this one has ${size}. Nothing of it was taken.`,
-    hint: 'Send the events in several requests.',
+    hint: 'Send it in several requests.',
   })
 }

@@ -9,9 +9,10 @@ import type { Handler, Routes } from './route.ts'
 import { answer, request } from './schemas.ts'
 
 const mostTexts = 2_048
+const wanted = `expected a text, or a list of 1 to ${mostTexts} texts; lists of tokens are not taken, send the texts themselves`
 const input = z
-  .union([z.string(), z.array(z.string()).min(1).max(mostTexts)], {
-    error: `expected a text, or a list of 1 to ${mostTexts} texts; lists of tokens are not taken, send the texts themselves`,
+  .union([z.string(), z.array(z.string()).min(1, wanted).max(mostTexts, wanted)], {
+    error: ({ input: given }) => (given === undefined ? 'is missing' : wanted),
   })
   .describe(`A text, or a list of 1 to ${mostTexts.toLocaleString('en')} texts.`)
 const model = z.string().describe('The name of the model that runs here.')

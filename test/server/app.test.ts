@@ -116,35 +116,6 @@ test('query and tables', async () => {
   expect((await get('/v1/tables')).body).toEqual({ tables: [{ name: 'tickets', rows: 3, bytes: 99 }] })
 })
 
-describe('embeddings', () => {
-  test('as numbers and as base64 of the same numbers', async () => {
-    const floats = await get('/v1/embeddings', json({ model: 'letters', input: ['ab', 'c'] }))
-    expect(floats.body).toMatchObject({
-      object: 'list',
-      model: 'letters',
-      usage: { prompt_tokens: 2, total_tokens: 2 },
-    })
-    const { embedding } = floats.body.data[0]
-    expect(embedding).toHaveLength(26)
-    const packed = await get('/v1/embeddings', json({ model: 'x/Letters', input: 'ab', encoding_format: 'base64' }))
-    const bytes = Buffer.from(packed.body.data[0].embedding, 'base64')
-    expect(Array.from({ length: 26 }, (_, index) => bytes.readFloatLE(index * 4))).toEqual(embedding)
-  })
-
-  test('errors are what OpenAI clients read', async () => {
-    const answer = await get('/v1/embeddings', json({ model: 'text-embedding-3-small', input: 'a' }))
-    expect(answer).toMatchObject({
-      status: 404,
-      body: {
-        code: 'model_not_found',
-        error: { code: 'model_not_found', message: expect.stringContaining('letters') },
-      },
-    })
-    expect((await get('/v1/embeddings', json({ model: 'letters', input: 'a', dimensions: 5 }))).status).toBe(400)
-    expect((await get('/v1/embeddings', json({ model: 'letters', input: [1, 2] }))).status).toBe(400)
-  })
-})
-
 test('probes and metrics', async () => {
   expect((await get('/livez')).body).toMatchObject({ service: 'millrace' })
   expect((await get('/readyz')).status).toBe(200)
