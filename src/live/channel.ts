@@ -128,8 +128,9 @@ export class Channel {
     })
     const nothing = batchOf({ matched: [], comparable: true })
     for (const { matcher, members } of this.#groups.values()) {
-      const found = match(matcher, events, matcher.similar && comparison.scores(matcher.similar.query))
-      const shared = found.matched.length === 0 && found.comparable ? nothing : batchOf(found)
+      const { similar } = matcher
+      const scores = similar && comparison.scores(similar.query, similar.minScore)
+      const shared = similar && !scores ? nothing : batchOf(match(matcher, events, scores))
       for (const member of members) member.receive(shared)
     }
   }

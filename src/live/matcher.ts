@@ -22,7 +22,7 @@ export function match({ filter, similar }: Matcher, batch: readonly ChannelEvent
   const minScore = similar?.minScore ?? Number.NEGATIVE_INFINITY
   for (let index = 0; index < batch.length; index++) {
     const score = scores?.[index]
-    // Comes first, for with thousands of queries nearly every event is far from each. NaN is not less than anything.
+    // NaN is not less than anything.
     if (score !== undefined && score < minScore) continue
     const event = batch[index]
     if (event === undefined) continue

@@ -16,8 +16,11 @@ export type MaybeVector = Float32Array | undefined
 
 /** Vectors that were compared with all standing queries together. */
 export interface Comparison {
-  /** Cosine similarity of each vector, of length 1, to the query, by index; NaN for one of another dimension. */
-  scores(query: StandingQuery): Float32Array
+  /**
+   * Cosine similarity of each vector, of length 1, to the query, by index; NaN for one of another dimension. Undefined
+   * if all are less than `least`, as it is for nearly every query.
+   */
+  scores(query: StandingQuery, least: number): Float32Array | undefined
 }
 
 /** Scores that one comparison may have: this many take a few milliseconds to look at, and four times the bytes. */
@@ -71,10 +74,17 @@ export class StandingQueries {
     }
     const nothing = new Float32Array(vectors.length).fill(Number.NaN)
     return {
-      scores: (query) => {
+      scores: (query, least) => {
         if (query.added >= before) return this.scores(query, vectors)
-        const { length } = vectors
-        return tables.get(query.dimension)?.subarray(query.row * length, (query.row + 1) * length) ?? nothing
+        const table = tables.get(query.dimension)
+        if (table === undefined) return nothing
+        const from = query.row * vectors.length
+        const to = from + vectors.length
+        for (let at = from; at < to; at++) {
+          // What is no number is not less.
+          if (!((table[at] ?? 0) < least)) return table.subarray(from, to)
+        }
+        return undefined
       },
     }
   }

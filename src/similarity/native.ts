@@ -32,7 +32,7 @@ export async function openKernel(load: () => Promise<Library>): Promise<Kernel> 
     const { InferenceSession, Tensor } = await load()
     const session = await InferenceSession.create(gemmModel(), sessionOptions)
     return {
-      multiplyAdds: 2 ** 25,
+      multiplyAdds: 2 ** 24,
       async multiply({ rows, vectors, dimension, products }: Operands) {
         const height = rows.length / dimension
         const width = vectors.length / dimension

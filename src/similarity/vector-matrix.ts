@@ -112,6 +112,10 @@ export class VectorMatrix {
     const height = this.#height
     const scores = new Float32Array(height * vectors.length)
     await this.#compare(vectors, height, ({ products, row, rows, vector, width }) => {
+      if (width === vectors.length) {
+        scores.set(products, row * width)
+        return
+      }
       for (let r = 0; r < rows; r++) {
         scores.set(products.subarray(r * width, (r + 1) * width), (row + r) * vectors.length + vector)
       }

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest'
-import { Channel } from '../../src/live/channel.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { Channel, type GroupBatch } from '../../src/live/channel.ts'
 import { MemoryLiveLog } from './memory-live-log.ts'
 
 const logger = { warn: () => undefined, error: () => undefined }
@@ -32,4 +32,66 @@ test('a channel whose epoch changes while it cannot be read is not read on from 
   expect({ restarts, received }).toEqual({ restarts: 1, received: [] })
   stop.abort()
   await running
+})
+
+describe('with very many standing queries', () => {
+  const vectorOf = (index: number) => {
+    const vector = new Float32Array(64)
+    vector[index % 64] = 1
+    vector[(index * 7 + 3) % 64] = 0.5
+    return vector
+  }
+  const unitOf = (index: number) => vectorOf(index).map((value) => value / Math.sqrt(1.25))
+
+  /** Follows a channel with so many queries that its events are compared in parts. `during`: while the first are. */
+  async function follow(count: number, during: (channel: Channel) => void) {
+    const log = new MemoryLiveLog()
+    const channel = new Channel('c', await log.head('c'), log, logger)
+    for (let index = 0; index < 6_000; index++) {
+      channel.join(`${index}`, () => ({
+        filter: undefined,
+        similar: { query: channel.queries.add(`${index}`, vectorOf(index).fill(index + 1, 0, 1)), minScore: 2 },
+      }))
+    }
+    const compare = channel.queries.compare.bind(channel.queries)
+    vi.spyOn(channel.queries, 'compare').mockImplementationOnce((vectors) => {
+      const comparison = compare(vectors)
+      during(channel)
+      return comparison
+    })
+    const stop = new AbortController()
+    const running = channel.run(stop.signal, () => undefined)
+    const events = Array.from({ length: count }, (_, index) => ({ ...event(`${index}`), vector: unitOf(index) }))
+    await log.append('c', 'lane', events)
+    await expect.poll(() => channel.next, { timeout: 20_000 }).toBe(count)
+    stop.abort()
+    await running
+  }
+
+  test('its events come in parts, in order, each once', async () => {
+    const received: GroupBatch[] = []
+    let most = 0
+    await follow(1_000, (channel) => {
+      const query = channel.queries.add('own', vectorOf(5))
+      const group = channel.join('own', () => ({ filter: undefined, similar: { query, minScore: 0.99 } }))
+      group.members.add({ receive: (batch) => received.push(batch), restart: () => undefined })
+      most = channel.queries.vectorsAtATime
+    })
+    expect(received.length).toBeGreaterThan(1)
+    expect(received.every(({ from, next }) => next - from <= most)).toBe(true)
+    expect(received.slice(1).every(({ from }, index) => from === received[index]?.next)).toBe(true)
+    const near = Array.from({ length: 1_000 }, (_, index) => index).filter((index) => index % 64 === 5)
+    expect(received.flatMap(({ matched }) => matched.map(({ offset }) => offset))).toEqual(near)
+  })
+
+  test('a group that joins while events are compared is handed them as well', async () => {
+    const received: GroupBatch[] = []
+    await follow(300, (channel) => {
+      expect(channel.next).toBe(0)
+      const query = channel.queries.add('own', vectorOf(5))
+      const group = channel.join('own', () => ({ filter: undefined, similar: { query, minScore: 0.99 } }))
+      group.members.add({ receive: (batch) => received.push(batch), restart: () => undefined })
+    })
+    expect(received.flatMap(({ matched }) => matched.map(({ offset }) => offset))).toEqual([5, 69, 133, 197, 261])
+  })
 })

@@ -23,9 +23,9 @@ test('scores are the cosine to each query, and rows are used again', async () =>
           const expected = events.map((event) =>
             unit(vector).reduce((sum, value, index) => sum + value * (event[index] ?? 0), 0),
           )
-          for (const scores of [compared.scores(query), queries.scores(query, events)]) {
-            expect(scores.length).toBe(events.length)
-            for (const [index, score] of expected.entries()) expect(scores[index]).toBeCloseTo(score, 5)
+          for (const scores of [compared.scores(query, -2), queries.scores(query, events)]) {
+            expect(scores?.length).toBe(events.length)
+            for (const [index, score] of expected.entries()) expect(scores?.[index]).toBeCloseTo(score, 5)
           }
         }
         for (const { query } of handles) {
@@ -46,12 +46,22 @@ test('a vector is compared with the queries of its dimension; one without a dire
   expect(() => queries.add('c', Float32Array.of(0, 0))).toThrow('no direction')
   const events = [Float32Array.of(0, 0, 1), undefined, Float32Array.of(0, 1), Float32Array.of(1, 0, 0, 0)]
   const compared = await queries.compare(events)
-  expect([...compared.scores(plane)]).toEqual([Number.NaN, Number.NaN, 0, Number.NaN])
-  expect([...compared.scores(space)]).toEqual([1, Number.NaN, Number.NaN, Number.NaN])
-  expect([...queries.scores(space, events)]).toEqual([1, Number.NaN, Number.NaN, Number.NaN])
+  expect(compared.scores(plane, -1)).toEqual(Float32Array.of(Number.NaN, Number.NaN, 0, Number.NaN))
+  expect(compared.scores(space, -1)).toEqual(Float32Array.of(1, Number.NaN, Number.NaN, Number.NaN))
+  expect(queries.scores(space, events)).toEqual(Float32Array.of(1, Number.NaN, Number.NaN, Number.NaN))
   space.release()
   const after = await queries.compare(events)
-  expect([...after.scores(plane)]).toEqual([Number.NaN, Number.NaN, 0, Number.NaN])
+  expect(after.scores(plane, -1)).toEqual(Float32Array.of(Number.NaN, Number.NaN, 0, Number.NaN))
+})
+
+test('a query that no event is near enough to has no scores', async () => {
+  const queries = new StandingQueries()
+  const query = queries.add('a', Float32Array.of(1, 0))
+  const compared = await queries.compare([Float32Array.of(0.6, 0.8), Float32Array.of(0, 1)])
+  expect(compared.scores(query, 0.61)).toBeUndefined()
+  expect(compared.scores(query, 0.59)?.length).toBe(2)
+  const withNone = await queries.compare([Float32Array.of(0, 1), undefined])
+  expect(withNone.scores(query, 0.5)?.[1]).toBeNaN()
 })
 
 test('an event whose vector has no numbers harms no other', async () => {
@@ -62,7 +72,7 @@ test('an event whose vector has no numbers harms no other', async () => {
     Float32Array.of(0.6, 0.8),
     new Float32Array(2),
   ])
-  expect([...compared.scores(query)]).toEqual([Number.NaN, expect.closeTo(0.6, 5), 0])
+  expect(compared.scores(query, -1)).toEqual(Float32Array.of(Number.NaN, 0.6, 0))
 })
 
 describe('a query that comes while others are compared', () => {
@@ -83,9 +93,9 @@ describe('a query that comes while others are compared', () => {
     const other = queries.add('of its own dimension', Float32Array.of(1))
     const compared = await comparison
     expect(inItsRow.row).toBe(known[7]?.row)
-    const nearest = [inItsRow, again, known[8]].map((query) => query && compared.scores(query).indexOf(1))
+    const nearest = [inItsRow, again, known[8]].map((query) => query && compared.scores(query, 0.5)?.indexOf(1))
     expect(nearest).toEqual([39, 7, 8])
-    expect(compared.scores(other).every(Number.isNaN)).toBe(true)
+    expect(compared.scores(other, 0.5)?.every(Number.isNaN)).toBe(true)
   })
 
   test('so it is when all before it have gone', async () => {
@@ -94,7 +104,7 @@ describe('a query that comes while others are compared', () => {
     const comparison = queries.compare([direction(1)])
     only.release()
     const next = queries.add('next', direction(1))
-    expect([...(await comparison).scores(next)]).toEqual([1])
+    expect((await comparison).scores(next, 0.5)).toEqual(Float32Array.of(1))
   })
 })
 
