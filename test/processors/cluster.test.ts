@@ -6,6 +6,7 @@ import type { LaneState, StateReader } from '../../src/core/state.ts'
 import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
 import { LaneStates } from '../../src/engine/lane-state.ts'
 import { cluster } from '../../src/processors/cluster.ts'
+import { Clusters } from '../../src/processors/cluster-memory.ts'
 import { tellingWords } from '../../src/processors/cluster-words.ts'
 import { ClusterModel } from './cluster-model.ts'
 import { shuffledTexts, textsByTopic } from './cluster-texts.ts'
@@ -215,6 +216,18 @@ describe('what is remembered', () => {
     expect([...state.entries.keys()].toSorted()).toEqual([...Array.from({ length: 10 }, (_, n) => `c${n}`), 'head'])
     const largest = Math.max(...[...state.entries.values()].map((value) => JSON.stringify(value).length))
     expect(largest).toBeLessThan(embedder.dimension * 5.4 + 64 * (32 + 8) + 200)
+  })
+
+  it('is compared with no more than `most` centroids', async () => {
+    const clusters = await Clusters.load(new CommittedState(), embedder, { minScore: 0.99, most: 10 })
+    for (const [offset, text] of texts.entries()) {
+      const arrival = arrivalOf(text, offset)
+      const vector = arrival.vectors.meaning ?? new Float32Array(0)
+      const [scores] = await clusters.compare([vector])
+      expect(scores?.length).toBeLessThanOrEqual(10)
+      clusters.assign(arrival, vector, scores, [])
+    }
+    expect(clusters.size).toBe(10)
   })
 
   it('loses the smallest of those that were not met for longest', async () => {
