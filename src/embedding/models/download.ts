@@ -226,7 +226,8 @@ class ModelDownload {
         await rename(join(this.#staging, path), join(folder, path))
         added.set(path, sums.get(path) ?? '')
       }
-      await writeSums(folder, added)
+      await writeSums(this.#staging, added)
+      await rename(join(this.#staging, checksumsFile), join(folder, checksumsFile))
     })
   }
 
@@ -265,9 +266,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 async function writeSums(folder: string, sums: Checksums): Promise<void> {
   const lines = [...sums].sort().map(([path, sha256]) => `${sha256}  ${path}\n`)
-  const part = join(folder, `${checksumsFile}.${process.pid}.part`)
-  await writeFile(part, lines.join(''))
-  await rename(part, join(folder, checksumsFile))
+  await writeFile(join(folder, checksumsFile), lines.join(''))
 }
 
 async function sizeOf(path: string): Promise<number> {
