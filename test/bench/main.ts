@@ -4,10 +4,20 @@ import type { Benchmark, Figure } from './figure.ts'
 import { kafka } from './kafka.ts'
 import { latency } from './latency.ts'
 import { pipelineSpeed } from './pipeline.ts'
+import { standingSpeed } from './standing.ts'
 import { start } from './start.ts'
 import { throughput } from './throughput.ts'
 
-const benchmarks: readonly Benchmark[] = [start, latency, throughput, pipelineSpeed, kafka, embedding, docsRecall]
+const benchmarks: readonly Benchmark[] = [
+  start,
+  latency,
+  throughput,
+  pipelineSpeed,
+  kafka,
+  embedding,
+  standingSpeed,
+  docsRecall,
+]
 
 const json = process.argv.includes('--json')
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
