@@ -19,13 +19,24 @@ export interface SearchQuery {
   readonly k?: number
   /** Condition on the fields, such as `{ category: { $eq: 'billing' } }`. */
   readonly filter?: Readonly<Record<string, JsonValue>>
-  /** Least cosine similarity. */
+  /** Least score. */
   readonly minScore?: number
+  /** Also looks for the words of `text`. `weight`: how much they count beside its meaning, from 0 to 1. */
+  readonly hybrid?: boolean | { readonly weight?: number }
+  /**
+   * Newer matches before older ones. `halfLife`: after which the part of the score that fades is half as much, in
+   * milliseconds or such as `7d`; `weight`: how large that part is, from 0 to 1.
+   */
+  readonly recency?: { readonly halfLife: string | number; readonly weight?: number }
 }
 
 export interface SearchMatch {
   readonly id: string
   readonly score: number
+  /** Cosine similarity, -1 to 1; the score, where neither words nor age were asked for. */
+  readonly similarity: number
+  /** How well the words fit, 0 to 1, in a hybrid search. */
+  readonly words?: number
   readonly fields: Readonly<Record<string, string | number | boolean | null>>
   readonly timestamp: number
   readonly position: PublishedPosition

@@ -3,14 +3,17 @@ import type { Embedder } from '../core/embedder.ts'
 import { NotFound } from '../core/errors.ts'
 import { filterSchema } from '../core/filter.ts'
 import { didYouMean } from '../core/nearest.ts'
-import type { Collection, VectorStore } from '../core/vector-store.ts'
+import { duration } from '../core/units.ts'
+import type { Collection, Match, VectorStore } from '../core/vector-store.ts'
+import { defaultRecencyWeight, defaultWordsWeight, search } from '../search/search.ts'
 import { readJson } from './body.ts'
 import type { ServerContext } from './context.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, position, request } from './schemas.ts'
 
-const search = request(
+const weight = (byDefault: number) => z.number().min(0).max(1).default(byDefault)
+const searchBody = request(
   'Search',
   z
     .strictObject({
@@ -18,11 +21,26 @@ const search = request(
       vector: z.array(z.number()).min(1).max(16_384).optional(),
       k: z.int().min(1).max(1_000).default(10).describe('How many matches at most.'),
       filter: filterSchema.optional().describe('Condition on the fields: {"category": {"$eq": "billing"}}.'),
-      minScore: z.number().min(-1).max(1).optional().describe('Least cosine similarity.'),
+      minScore: z.number().min(-1).max(1).optional().describe('Least score.'),
+      hybrid: z
+        .union([z.boolean(), z.strictObject({ weight: weight(defaultWordsWeight) })])
+        .default(false)
+        .describe('Also looks for the words of the text; with how much they count beside its meaning.'),
+      recency: z
+        .strictObject({
+          halfLife: duration().describe('After which the part of the score that fades is half as much, such as 7d.'),
+          weight: weight(defaultRecencyWeight),
+        })
+        .optional()
+        .describe('Newer matches before older ones.'),
     })
     .refine(
       ({ text, vector }) => (text === undefined) !== (vector === undefined),
       'give exactly one of text and vector',
+    )
+    .refine(
+      ({ text, hybrid }) => text !== undefined || hybrid === false,
+      'hybrid looks for the words of a text: give text in place of vector, or leave hybrid out',
     ),
 )
 const fields = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
@@ -32,12 +50,15 @@ const matches = answer(
     matches: z.array(
       z.object({
         id: z.string(),
-        score: z.number().describe('Cosine similarity, descending.'),
+        score: z.number().describe('Descending: the similarity, with words and age as far as they were asked for.'),
+        similarity: z.number().describe('Cosine similarity, -1 to 1.'),
+        words: z.number().optional().describe('How well the words fit, 0 to 1, in a hybrid search.'),
         fields,
         timestamp: z.number(),
         position,
       }),
     ),
+    hint: z.string().optional().describe('What to do about matches that are not what was asked for.'),
   }),
 )
 const collections = answer(
@@ -92,11 +113,11 @@ export function collectionRoutes(routes: Routes, { services, limits }: ServerCon
       method: 'post',
       path: '/v1/collections/{collection}/search',
       tag: 'Search',
-      summary: 'What means about the same',
+      summary: 'What means about the same, and has the same words',
       body: {
         'application/json': {
-          schema: search,
-          example: { text: 'charged twice', k: 5, filter: { category: { $eq: 'billing' } }, minScore: 0.3 },
+          schema: searchBody,
+          example: { text: 'charged twice', k: 5, filter: { category: { $eq: 'billing' } }, hybrid: true },
         },
       },
       answers: {
@@ -109,8 +130,10 @@ export function collectionRoutes(routes: Routes, { services, limits }: ServerCon
                 matches: [
                   {
                     id: 'support.tickets/0/41',
-                    score: 0.71,
-                    fields: { category: 'billing' },
+                    score: 0.69,
+                    similarity: 0.71,
+                    words: 0.65,
+                    fields: { category: 'billing', subject: 'Charged twice' },
                     timestamp: 1764000000000,
                     position: { topic: 'support.tickets', partition: 0, offset: 41 },
                   },
@@ -123,10 +146,14 @@ export function collectionRoutes(routes: Routes, { services, limits }: ServerCon
       problems: [400, 404, 409, 413, 503],
     },
     async (c) => {
-      const { text, vector, k, filter, minScore } = await readJson(c, search, limits.bodyBytes)
+      const { text, vector, hybrid, ...asked } = await readJson(c, searchBody, limits.bodyBytes)
       const collection = await findCollection(await services.vectors(), pathParameter(c, 'collection'))
       const query = vector ? Float32Array.from(vector) : await embed(await services.embedder(), collection, text ?? '')
-      return c.json({ matches: await collection.search({ vector: query, k, filter, minScore }) })
+      const weight = hybrid === true ? defaultWordsWeight : hybrid === false ? undefined : hybrid.weight
+      const words = text === undefined || weight === undefined ? undefined : { text, weight }
+      const matches = await search(collection, { ...asked, vector: query, words })
+      const hint = words !== undefined && matches.length > 0 && !matches.some(hasText) ? noTexts : undefined
+      return c.json({ matches, hint })
     },
   )
 }
@@ -143,6 +170,13 @@ async function findCollection(store: VectorStore, name: string): Promise<Collect
   })
 }
 
+const noTexts =
+  'None of these matches has a field with a text, so there were no words to look for. Name fields with texts under `fields:` of the "vectors" sink.'
+
+function hasText({ fields }: Match): boolean {
+  return Object.values(fields).some((value) => typeof value === 'string')
+}
+
 /** A text can only be compared with vectors of the same model. */
 async function embed(embedder: Embedder, { spec }: Collection, text: string): Promise<Float32Array> {
   if (spec.fingerprint !== embedder.fingerprint) {
@@ -152,6 +186,6 @@ async function embed(embedder: Embedder, { spec }: Collection, text: string): Pr
       hint: 'Search by "vector", run the embedder that made the collection, or build the collection anew.',
     })
   }
-  const [vector] = await embedder.embed([text], { priority: 'query' })
+  const [vector] = await embedder.embed([text], { priority: 'query', purpose: 'query' })
   return vector ?? new Float32Array(0)
 }

@@ -254,6 +254,15 @@ describe('with a running process', () => {
     expect((await cli('search', 'reviews', 'colour', '-k', '1')).stdout).toMatch(
       /^0\.\d{3} .*\n +text: A lovely colour/,
     )
+    const found = (...options: string[]) => cli('search', 'reviews', 'lovely charge', '-k', '1', ...options)
+    expect((await found('--hybrid')).stdout).toMatch(/^0\.\d{3} .* meaning -?0\.\d{3}, words 0\.\d{3}\n +text: /)
+    expect((await found('--hybrid', '1', '--json')).stdout).toContain('"words"')
+    expect((await found('--recent', '7d')).stdout).toMatch(/^0\.\d{3} .* meaning 0\.\d{3}\n/)
+    expect(await found('--recent', 'soon')).toMatchObject({ stderr: expect.stringContaining('such as 12h or 7d') })
+    expect(await found('--hybird')).toMatchObject({ stderr: expect.stringContaining('--hybrid') })
+    expect(await cli('search', 'reviews', '--hybrid', 'power')).toMatchObject({
+      stderr: expect.stringContaining('behind the text'),
+    })
     expect(await cli('search', 'rviews', 'power')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('collection_not_found'),

@@ -68,7 +68,33 @@ describe('search', () => {
     expect(server.vectors.queries.at(-1)).toMatchObject({ k: 10, vector: Float32Array.from(vector) })
   })
 
+  test('by words and age as well, with what the score is made of', async () => {
+    const search = async (body: object) => (await get('/v1/collections/tickets/search', json(body))).body
+    expect((await search({ text: 'Billing' })).matches).toMatchObject([{ score: 0.9, similarity: 0.9 }])
+    const [hybrid] = (await search({ text: 'Billing!', hybrid: true })).matches
+    expect(hybrid).toMatchObject({ similarity: 0.9, words: 1, score: expect.closeTo(0.7 * 0.9 + 0.3, 6) })
+    const [weighed] = (await search({ text: 'billing', hybrid: { weight: 0.5 } })).matches
+    expect(weighed.score).toBeCloseTo(0.95, 6)
+    expect((await search({ text: 'billing', hybrid: false })).matches[0].words).toBeUndefined()
+    // It is decades old.
+    const recency = { halfLife: '7d', weight: 0.5 }
+    expect((await search({ text: 'a', recency })).matches).toMatchObject([{ score: 0.45, similarity: 0.9 }])
+    expect((await search({ text: 'a', recency: { halfLife: 1_000 } })).matches[0].score).toBeCloseTo(0.63, 6)
+  })
+
+  test('words where no match has a text are answered with a hint', async () => {
+    await using other = await startServer({ vectors: new FakeVectors('letters-26', { category: 7 }) })
+    const search = async (body: object) => (await other.fetch('/v1/collections/tickets/search', json(body))).json()
+    expect(await search({ text: 'a', hybrid: true })).toMatchObject({ hint: expect.stringContaining('`fields:`') })
+    expect(await search({ text: 'a' })).not.toHaveProperty('hint')
+  })
+
   test.each([
+    [{ vector: [1], hybrid: true }, 'give text in place of vector'],
+    [{ text: 'a', hybrid: { weight: 2 } }, '/hybrid'],
+    [{ text: 'a', hybrid: { wieght: 0.2 } }, '/hybrid'],
+    [{ text: 'a', recency: { halfLife: 'soon' } }, '/recency/halfLife'],
+    [{ text: 'a', recency: { weight: 0.3 } }, '/recency/halfLife'],
     [{}, 'exactly one of text and vector'],
     [{ text: 'a', vector: [1] }, 'exactly one of text and vector'],
     [{ text: 'a', k: 0 }, '/k'],

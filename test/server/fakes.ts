@@ -94,8 +94,11 @@ export class FakeVectors implements VectorStore {
   readonly fingerprint: string
   readonly queries: VectorQuery[] = []
 
-  constructor(fingerprint = 'letters-26') {
+  readonly #fields: Match['fields']
+
+  constructor(fingerprint = 'letters-26', fields: Match['fields'] = match.fields) {
     this.fingerprint = fingerprint
+    this.#fields = fields
   }
 
   readonly #collection: Collection = {
@@ -104,7 +107,7 @@ export class FakeVectors implements VectorStore {
     delete: async () => undefined,
     search: async (query) => {
       this.queries.push(query)
-      return [match]
+      return [{ ...match, fields: this.#fields }]
     },
     count: async () => 1,
   }
