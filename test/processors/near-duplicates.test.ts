@@ -1,9 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Outcome } from '../../src/core/component.ts'
+import { z } from 'zod'
+import { defineProcessor, type Outcome } from '../../src/core/component.ts'
 import { type Event, type Json, noVectors } from '../../src/core/event.ts'
+import { Pipeline } from '../../src/engine/pipeline.ts'
 import { dedupe } from '../../src/processors/dedupe.ts'
 import { dot } from '../../src/similarity/vector-matrix.ts'
+import { limits, sinkOf, specOf, Table, use, World } from '../engine/world.ts'
 import { makeWith, run } from './embedder.ts'
 import { atAngle, fakeEmbedder, scoreAt } from './fake-embedder.ts'
 import { lives, through } from './lives.ts'
@@ -137,6 +140,8 @@ describe('ids that come again', () => {
   })
 })
 
+const final = { angles: [0], block: { events: 7, ageMs: 1 }, crash: false, afterMs: 0 }
+
 interface Arrival {
   readonly kind: 'event' | 'named' | 'tombstone'
   readonly angle: number
@@ -189,7 +194,57 @@ function expected(events: readonly Event[], last: number, window: number | undef
   })
 }
 
+/** Stands for `embed`: the value's angle becomes its vector. */
+const turned = defineProcessor({
+  kind: 'processor',
+  name: 'turned',
+  summary: 'turned',
+  example: 'turned: {}',
+  options: z.unknown(),
+  create: () => ({
+    process: (batch) => batch.map((each) => ({ ...each, vectors: { v: atAngle(Number(Object(each.value).angle)) } })),
+  }),
+})
+
 describe('through crashes, replays and failures', () => {
+  it('every row is written once and as by a list of what passed, on a log that outlives the pipelines', async () => {
+    const life = fc.record({
+      angles: fc.array(
+        fc.integer({ min: 0, max: 35 }).map((step) => step * 10),
+        { maxLength: 40 },
+      ),
+      block: fc.record({ events: fc.integer({ min: 1, max: 20 }), ageMs: fc.constantFrom(0, 1, 10) }),
+      crash: fc.boolean(),
+      afterMs: fc.integer({ min: 0, max: 25 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(life, { minLength: 2, maxLength: 6 }), async (lives) => {
+        const table = new Table()
+        await using world = await World.open(turned, sinkOf('table', table))
+        const services = { ...world.context.services, embedder: () => Promise.resolve(fakeEmbedder(2)) }
+        const context = { ...world.context, services }
+        await world.log.ensureTopic('in')
+        const published: number[] = []
+        const processors = [use('turned'), use('dedupe', { vector: 'v', minScore, countAs: 'more', last: 5 })]
+        for (const { angles, block, crash, afterMs } of [...lives, undefined].map((each) => each ?? final)) {
+          const pipeline = new Pipeline(specOf({ processors, sinks: [use('table')], block: limits(block) }), context)
+          pipeline.start()
+          published.push(...angles)
+          const records = angles.map((angle) => ({ key: null, value: Buffer.from(JSON.stringify({ angle })) }))
+          if (records.length > 0) await world.log.append('in', records)
+          await new Promise((resolve) => setTimeout(resolve, afterMs))
+          if (!crash) await pipeline.drained()
+          await (crash ? pipeline.abort() : pipeline.stop())
+        }
+        const events = published.map((angle, offset) =>
+          at(angle, { id: `t/0/${offset}`, position: { topic: 't', partition: 0, offset } }),
+        )
+        expect(table.rows).toEqual(summary(expected(events, 5, undefined)))
+      }),
+      { numRuns: 15 },
+    )
+  })
+
   it('everything is decided as by a list of what passed, in whatever batches', async () => {
     await fc.assert(
       fc.asyncProperty(
