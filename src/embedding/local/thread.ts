@@ -99,7 +99,6 @@ export class WorkerThread<Task, Answer> {
 
   /** Ends it at once, whatever it is doing. */
   async terminate(): Promise<void> {
-    this.#closing = true
     await this.#worker.terminate()
   }
 
