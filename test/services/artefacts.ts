@@ -28,7 +28,7 @@ export async function missingCommand(command: string, versionFlag: string): Prom
   }
 }
 
-/** A Python with `confluent_kafka`: clients that share no code with this project. */
+/** A Python with `confluent_kafka` and `openai`: clients that share no code with this project. */
 export function findPython(): string | undefined {
   const python = process.env.MILLRACE_TEST_PYTHON ?? artefact('python', 'bin', 'python')
   if (existsSync(python)) return python
