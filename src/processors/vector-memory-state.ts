@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Json } from '../core/event.ts'
 import type { LaneState } from '../core/state.ts'
@@ -53,13 +54,14 @@ export async function readHead(state: LaneState): Promise<Head | undefined> {
   return model === undefined || height === undefined || end === undefined ? undefined : { model, height, end }
 }
 
-/** Rows below `height` that hold a vector of this dimension, in the order of remembering. */
+/** Rows below `height` that hold a vector of this dimension, in the order of remembering. Holds nobody up for long. */
 export async function readRows(
   state: LaneState,
   { height, dimension, counted }: { readonly height: number; readonly dimension: number; readonly counted: boolean },
 ): Promise<StoredRow[]> {
   const found: StoredRow[] = []
   for (let from = 0; from < height; from += rowsPerRead) {
+    if (from > 0) await nextTurn()
     const rows = Array.from({ length: Math.min(rowsPerRead, height - from) }, (_, index) => from + index)
     const vectors = await state.get(rows.map(vectorKey))
     const counts = counted ? await state.get(rows.map(countKey)) : []

@@ -1,16 +1,20 @@
+import { endianness } from 'node:os'
+
+const bytesPerNumber = Float32Array.BYTES_PER_ELEMENT
+
 /** A vector as text for the state: 32-bit floats, least significant byte first, in base64. */
 export function textOfVector(vector: Float32Array): string {
-  const view = new DataView(new ArrayBuffer(vector.length * Float32Array.BYTES_PER_ELEMENT))
-  for (const [index, value] of vector.entries()) view.setFloat32(index * Float32Array.BYTES_PER_ELEMENT, value, true)
-  return Buffer.from(view.buffer).toString('base64')
+  return inOrder(Buffer.from(new Float32Array(vector).buffer)).toString('base64')
 }
 
 /** Exactly the vector that the text was made of; undefined if it has another dimension. */
 export function vectorOfText(text: string, dimension: number): Float32Array | undefined {
   const bytes = Buffer.from(text, 'base64')
-  if (bytes.length !== dimension * Float32Array.BYTES_PER_ELEMENT) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  return Float32Array.from({ length: dimension }, (_, index) =>
-    view.getFloat32(index * Float32Array.BYTES_PER_ELEMENT, true),
-  )
+  if (bytes.length !== dimension * bytesPerNumber) return undefined
+  return new Float32Array(new Uint8Array(inOrder(bytes)).buffer)
+}
+
+/** From this machine's order of bytes to that of the text, or back. */
+function inOrder(bytes: Buffer): Buffer {
+  return endianness() === 'LE' ? bytes : bytes.swap32()
 }
