@@ -9,6 +9,7 @@ test('every server that the runtime names is known, with the port that its proto
     CLICKHOUSE_URL: 'http://clickhouse:8123',
     MILVUS_ADDRESS: '[::1]:19530',
     REDIS_URL: 'redis://user:secret@redis',
+    MILLRACE_EMBEDDER_REMOTE_URL: 'https://api.openai.com/v1',
   }
   const servers = boundServers(await loadRuntime({ env, cwd: '/nowhere' }))
   expect(servers.map(({ name, host, port }) => `${name} ${host} ${port}`)).toEqual([
@@ -18,6 +19,7 @@ test('every server that the runtime names is known, with the port that its proto
     'ClickHouse clickhouse 8123',
     'Milvus ::1 19530',
     'Redis redis 6379',
+    'the remote embedder api.openai.com 443',
   ])
 })
 
