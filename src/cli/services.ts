@@ -29,6 +29,8 @@ export interface OpenServices extends Services {
   readonly placed: { store(): Promise<VectorStore>; readonly places: Places }
   /** What the embedder has done so far, if it was needed. */
   embedderStats(): Promise<EmbedderStats | undefined>
+  /** Gives up what is still being downloaded: the next start goes on with it. */
+  stopDownloads(): void
   /** Closes what was opened. */
   close(): Promise<void>
 }
@@ -54,6 +56,7 @@ export function openServices(bindings: Bindings, options: ServiceOptions = {}): 
   const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }
 
   const ending = new AbortController()
+  const stopDownloads = () => ending.abort(new Retryable({ code: 'stopping', message: 'the process is about to end' }))
   const warn = (message: string, fields?: Readonly<Record<string, unknown>>) => log?.warn(message, fields)
   const redis = lazily(async () => openRedisServices(bindings))
   const eventLog = lazily(async () => {
@@ -92,8 +95,9 @@ export function openServices(bindings: Bindings, options: ServiceOptions = {}): 
     ...(bindings.redis === undefined ? {} : { hashes: async () => (await redis.get()).hashes }),
     headersFor: (origin) => bindings.http[origin]?.headers ?? {},
     embedderStats: async () => model.opened()?.stats(),
+    stopDownloads,
     close: async () => {
-      ending.abort(new Retryable({ code: 'stopping', message: 'the process is about to end' }))
+      stopDownloads()
       await Promise.all([model, analytics, store, live].map((service) => service.close()))
       await eventLog.close()
       await redis.close()

@@ -106,7 +106,9 @@ export async function startMillrace(options: StartOptions): Promise<Millrace> {
       ended: supervisor.ended(),
       stop: async (signal) => {
         // The pipelines first: what they finish still reaches the clients.
-        await drain(supervisor, log, drainMs, signal)
+        const drained = drain(supervisor, log, drainMs, signal)
+        services.stopDownloads()
+        await drained
         await close()
       },
     }

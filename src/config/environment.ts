@@ -11,6 +11,8 @@ export const customary: Readonly<Record<string, readonly string[]>> = {
   MILVUS_ADDRESS: ['vectors', 'milvus', 'address'],
   PINECONE_API_KEY: ['vectors', 'pinecone', 'apiKey'],
   REDIS_URL: ['redis', 'url'],
+  HF_ENDPOINT: ['embedder', 'hub', 'url'],
+  HF_TOKEN: ['embedder', 'hub', 'token'],
 }
 
 /** A setting that comes from an environment variable. */

@@ -42,7 +42,15 @@ describe('the runtime', () => {
       topics: {},
       http: {},
       query: { timeout: 30_000, maxRows: 10_000, maxMemory: 1e9 },
-      embedder: { model: 'all-MiniLM-L6-v2', workers: 'auto' },
+      role: 'all',
+      embedder: {
+        model: 'all-MiniLM-L6-v2',
+        dtype: 'auto',
+        prefixes: {},
+        workers: 'auto',
+        cache: { memory: 64 * 2 ** 20, disk: 512 * 2 ** 20 },
+        hub: { url: 'https://huggingface.co' },
+      },
       file: undefined,
       base: cwd,
     })
@@ -99,6 +107,11 @@ defaults: { partitions: 2 }
       { redis: { sentinels: ['a:1', 'b:2'], name: 'main', prefix: 'millrace' } },
     ],
     ['redis: { prefix: p }', { REDIS_URL: 'redis://customary' }, { redis: { url: 'redis://customary', prefix: 'p' } }],
+    [
+      'embedder: { model: a/b }',
+      { HF_ENDPOINT: 'https://mirror.example', HF_TOKEN: 'hf' },
+      { embedder: { model: 'a/b', hub: { url: 'https://mirror.example', token: 'hf' } } },
+    ],
     ['vectors: { lancedb: {} }', { MILVUS_ADDRESS: 'a:1', PINECONE_API_KEY: 'k' }, { vectors: { lancedb: {} } }],
     ['vectors: { milvus: { database: d } }', { MILVUS_ADDRESS: 'a:1' }, { vectors: { milvus: { address: 'a:1' } } }],
     [

@@ -23,7 +23,8 @@ test.each(settings.map((path) => [path.join('.'), twinOf(path)]))('%s is told wi
 
 test('no setting or variable is told that does not exist', () => {
   const twins = new Set([...settings.map(twinOf), ...Object.keys(customary)])
-  const variables = document.match(/\b(?:MILLRACE|KAFKA|CLICKHOUSE|MILVUS|PINECONE|REDIS|SCHEMA)_[A-Z_]+[A-Z]/g) ?? []
+  const variables =
+    document.match(/\b(?:MILLRACE|KAFKA|CLICKHOUSE|MILVUS|PINECONE|REDIS|SCHEMA|HF)_[A-Z_]+[A-Z]/g) ?? []
   // A name of the reader's own, in the example file.
   for (const name of new Set(variables)) if (name !== 'CLICKHOUSE_PASSWORD') expect(twins).toContain(name)
   for (const name of Object.keys(customary)) expect(variables).toContain(name)
