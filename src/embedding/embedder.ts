@@ -160,29 +160,29 @@ class FrontEmbedder implements CachingEmbedder {
       for (const entry of entries) {
         if (request.over.aborted) return
         if (this.#answer(entry, found, priority, request)) continue
-        if (!(await this.#admit(entry, found, priority, request))) return
+        if (!this.#inFlight.tryEnter(entry.text, priority)) {
+          if (!(await this.#waitForRoom(entry, priority, request))) return
+          // While this call waited, the same text may have come in from elsewhere.
+          if (this.#answer(entry, found, priority, request)) {
+            this.#inFlight.leave(entry.text, priority)
+            continue
+          }
+        }
+        this.#totals.misses++
+        this.#inFlight.start(entry.key, entry.text, priority, request, entry.index)
       }
     }
   }
 
-  /** Waits for room and starts the text. False if the call was over before. */
-  async #admit(entry: Entry, found: Found, priority: Priority, request: EmbedRequest): Promise<boolean> {
-    const { text, key, index } = entry
-    if (!this.#inFlight.tryEnter(text, priority)) {
-      const entered = await this.#inFlight.enter(text, priority, request.over).then(
-        () => true,
-        () => false,
-      )
-      if (!entered) return false
-      // While this call waited, the same text may have come in from elsewhere, or the embedder may have ended.
-      if (request.over.aborted || this.#answer(entry, found, priority, request)) {
-        this.#inFlight.leave(text, priority)
-        return !request.over.aborted
-      }
-    }
-    this.#totals.misses++
-    this.#inFlight.start(key, text, priority, request, index)
-    return true
+  /** False if the call is over; then there is no room for its text. */
+  async #waitForRoom({ text }: Entry, priority: Priority, request: EmbedRequest): Promise<boolean> {
+    const entered = await this.#inFlight.enter(text, priority, request.over).then(
+      () => true,
+      () => false,
+    )
+    if (!entered || !request.over.aborted) return entered
+    this.#inFlight.leave(text, priority)
+    return false
   }
 
   /** Answers from the caches or joins a text that is on its way. */

@@ -1,93 +1,10 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
+import fc from 'fast-check'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { Fatal, InvalidInput, Retryable } from '../../src/core/errors.ts'
+import { createEmbedder, type EmbedderOptions } from '../../src/embedding/embedder.ts'
+import { FakeBackend } from './fake-backend.ts'
 import { cosine, createLocalEmbedder, openEmbedder, sampleText, temporaryFolder } from './support.ts'
-
-describe('vectors', () => {
-  let embedder: CachingEmbedder
-  const warnings: string[] = []
-  beforeAll(async () => {
-    const warn = (message: string) => warnings.push(message)
-    embedder = await createLocalEmbedder({ workers: 2, warn })
-  })
-  afterAll(() => embedder.close())
-
-  it('describe themselves', () => {
-    expect(embedder).toMatchObject({ model: 'all-MiniLM-L6-v2', dimension: 384, maxTokens: 256 })
-    expect(embedder.fingerprint).toMatch(/^[0-9a-f]{32}$/)
-  })
-
-  it('have length 1 and memory of their own', async () => {
-    const vectors = await embedder.embed(['', 'one', 'two words', '日本語 🎉'])
-    expect(vectors.map((vector) => vector.length)).toEqual([384, 384, 384, 384])
-    for (const vector of vectors) {
-      expect(cosine(vector, vector)).toBeCloseTo(1, 5)
-      expect(vector.buffer.byteLength).toBe(384 * 4)
-    }
-  })
-
-  it('are near for like meanings only', async () => {
-    const [refund, money, cat] = await embedder.embed([
-      'How do I get a refund?',
-      'I want my money back',
-      'The cat sat on the mat',
-    ])
-    expect(cosine(refund, money)).toBeGreaterThan(0.5)
-    expect(cosine(refund, cat)).toBeLessThan(0.2)
-  })
-
-  it('do not depend on what shares their batch', async () => {
-    const texts = Array.from({ length: 60 }, (_, seed) => sampleText((seed * 13) % 140, seed))
-    const together = await embedder.embed(texts)
-    for (const at of [0, 7, 23, 41, 59]) {
-      const [alone] = await embedder.embed([texts[at] ?? ''])
-      expect(cosine(alone, together[at])).toBeGreaterThan(0.99999)
-    }
-  })
-
-  it('see no more than 256 tokens, and long texts are counted as cut', async () => {
-    const before = embedder.stats().truncated
-    const start = 'word '.repeat(254)
-    const [exact, longer, other, huge] = await embedder.embed([
-      start,
-      `${start}refund`,
-      `refund ${start}`,
-      start + sampleText(200_000, 1),
-    ])
-    expect(cosine(exact, longer)).toBeGreaterThan(0.99999)
-    expect(cosine(exact, huge)).toBeGreaterThan(0.99999)
-    expect(cosine(exact, other)).toBeLessThan(0.99)
-    expect(embedder.stats().truncated - before).toBe(3)
-    expect(warnings).toEqual(['texts of more than 256 tokens are embedded only up to there'])
-  })
-
-  it('see what stands behind long stretches of white space', async () => {
-    const [near, far] = await embedder.embed(['charged twice', `charged${' '.repeat(20_000)}twice`])
-    expect(cosine(near, far)).toBeGreaterThan(0.99999)
-  })
-
-  it('leave the main thread free', async () => {
-    const delay = monitorEventLoopDelay({ resolution: 1 })
-    delay.enable()
-    await embedder.embed(Array.from({ length: 300 }, (_, seed) => sampleText(5 + (seed % 60), seed)))
-    delay.disable()
-    // A batch on the main thread would take 70 ms and more; the machine may be busy with other tests.
-    expect(delay.percentile(99) / 1e6).toBeLessThan(40)
-  })
-
-  it('answer nothing for nothing', async () => {
-    expect(await embedder.embed([])).toEqual([])
-    expect(await embedder.countTokens([])).toEqual([])
-  })
-
-  it('come with token counts, which add up over words', async () => {
-    expect(await embedder.countTokens(['', 'hello world', 'unbelievable!', 'a b\nc'])).toEqual([0, 2, 2, 3])
-    const long = sampleText(20_000, 3)
-    const [whole, ...parts] = await embedder.countTokens([long, ...long.split(' ')])
-    expect(parts.reduce((sum, count) => sum + count, 0)).toBe(whole)
-  })
-})
 
 describe('the queue', () => {
   it('computes identical texts in flight once', async () => {
@@ -177,20 +94,120 @@ describe('the cache', () => {
   })
 })
 
-describe('a thread that dies', () => {
-  it('is replaced, and takes only the text with it that killed it twice', async () => {
-    const warnings: string[] = []
-    const embedder = await openEmbedder({ crashOn: 'deadly', warn: (message) => warnings.push(message) })
-    const harmless = Array.from({ length: 5 }, (_, n) => `harmless ${n}`)
-    const [poisoned, first, second] = await Promise.allSettled([
-      embedder.embed(['deadly', 'beside it']),
-      embedder.embed(harmless),
-      embedder.embed(['beside it']),
-    ])
-    expect(poisoned).toMatchObject({ status: 'rejected', reason: { code: 'text_not_embeddable' } })
-    expect([first.status, second.status]).toEqual(['fulfilled', 'fulfilled'])
-    expect(await embedder.embed(['afterwards'])).toHaveLength(1)
-    expect(embedder.stats()).toMatchObject({ restarts: 2, threads: 1, queueDepth: 0 })
-    expect(warnings).toHaveLength(2)
+describe('over any backend', () => {
+  const open = async (options: Partial<EmbedderOptions> = {}) => {
+    const backend = new FakeBackend()
+    const embedder = await createEmbedder({ backend, memoryBytes: 0, ...options })
+    onTestFinished(() => embedder.close())
+    return { backend, embedder }
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('puts the prefix of its purpose before a text, and tells the two apart', async () => {
+    const { backend, embedder } = await open({ memoryBytes: 1e6 })
+    const both = Promise.all([embedder.embed(['a']), embedder.embed(['a'], { purpose: 'query' })])
+    await turn()
+    expect(backend.works.map(({ text }) => text)).toEqual(['a', 'query: a'])
+    backend.finish()
+    backend.finish()
+    expect(await both).toEqual([[Float32Array.of(1)], [Float32Array.of(8)]])
+    expect(await embedder.embed(['a'], { purpose: 'query' })).toEqual([Float32Array.of(8)])
+    expect(embedder.stats()).toMatchObject({ misses: 2, memoryHits: 1, joined: 0 })
+  })
+
+  it('hurries a text that a query joins', async () => {
+    const { backend, embedder } = await open()
+    const bulk = embedder.embed(['a', 'b'])
+    const query = embedder.embed(['b'], { priority: 'query' })
+    await turn()
+    expect(backend.hurried.map(({ text }) => text)).toEqual(['b'])
+    backend.finish(1)
+    expect(await query).toEqual([Float32Array.of(1)])
+    backend.finish()
+    await bulk
+  })
+
+  it('fails those that wait for a text, and nobody else', async () => {
+    const { backend, embedder } = await open()
+    const [both, one, other] = [embedder.embed(['a', 'b']), embedder.embed(['a']), embedder.embed(['b'])]
+    const failed = [both, one].map((each) => expect(each).rejects.toMatchObject({ code: 'down' }))
+    await turn()
+    backend.take().failed(new Retryable({ code: 'down', message: 'the server is down' }))
+    await Promise.all(failed)
+    backend.finish()
+    expect(await other).toHaveLength(1)
+    const again = embedder.embed(['a'])
+    await turn()
+    backend.finish()
+    expect(await again).toHaveLength(1)
+  })
+
+  it('ends with a Fatal of the backend', async () => {
+    const { backend, embedder } = await open()
+    const waiting = [embedder.embed(['a']), embedder.embed(['b'])]
+    const failed = waiting.map((each) => expect(each).rejects.toMatchObject({ code: 'model_unusable' }))
+    await turn()
+    backend.take().failed(new Fatal({ code: 'model_unusable', message: 'it is broken' }))
+    await Promise.all(failed)
+    await expect(embedder.embed(['c'])).rejects.toThrow('it is broken')
+    await expect(embedder.countTokens(['c'])).rejects.toThrow('it is broken')
+    expect(backend.works).toHaveLength(1)
+  })
+
+  it('keeps its bounds and answers everyone, in any order of things', async () => {
+    const step = fc.oneof(
+      fc.record({ embed: fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 12 }), query: fc.boolean() }),
+      fc.record({ finish: fc.nat(20) }),
+      fc.record({ fail: fc.nat(20) }),
+      fc.record({ abort: fc.nat(10) }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const bounds = { texts: 5, characters: 60 }
+        const { backend, embedder } = await open({ bounds })
+        const calls: { promise: Promise<unknown>; lengths: number[]; caller: AbortController }[] = []
+        const check = () => {
+          for (const priority of ['query', 'bulk']) {
+            const works = backend.works.filter((work) => work.priority === priority)
+            expect(works.length).toBeLessThanOrEqual(bounds.texts)
+            const characters = works.reduce((sum, { text }) => sum + text.length, 0)
+            if (works.length > 1) expect(characters).toBeLessThanOrEqual(bounds.characters)
+          }
+          expect(new Set(backend.works.map(({ text }) => text)).size).toBe(backend.works.length)
+        }
+        for (const each of steps) {
+          if ('embed' in each) {
+            const caller = new AbortController()
+            const texts = each.embed.map((length) => 'x'.repeat(length))
+            const priority = each.query ? 'query' : 'bulk'
+            const promise = embedder.embed(texts, { priority, signal: caller.signal }).catch((error: unknown) => error)
+            calls.push({ promise, lengths: each.embed, caller })
+          } else if ('abort' in each) {
+            const call = calls[each.abort]
+            call?.caller.abort(new Error('given up'))
+          } else if (backend.works.length > 0) {
+            const at = ('finish' in each ? each.finish : each.fail) % backend.works.length
+            const work = backend.works[at]
+            if (work?.wanted() === false) backend.take(at).dropped()
+            else if ('finish' in each) backend.finish(at)
+            else backend.take(at).failed(new InvalidInput({ code: 'text_not_embeddable', message: 'no' }))
+          }
+          await turn()
+          check()
+        }
+        while (embedder.stats().queueDepth + embedder.stats().callersWaiting > 0) {
+          while (backend.works.length > 0) backend.finish()
+          await turn()
+          check()
+        }
+        for (const { promise, lengths } of calls) {
+          const answer = await promise
+          if (answer instanceof Error) expect(answer.message).toMatch(/^(given up|no)$/)
+          else expect(answer).toEqual(lengths.map((length) => Float32Array.of(length)))
+        }
+        expect(embedder.stats()).toMatchObject({ queueDepth: 0, callersWaiting: 0 })
+      }),
+      { numRuns: 60 },
+    )
   })
 })

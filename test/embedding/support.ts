@@ -12,8 +12,11 @@ type Options = Omit<EmbedderOptions, 'backend'> & Omit<LocalBackendOptions, 'mod
 
 /** An embedder of the model in a folder, the default one by itself; with one worker and no cache if not said otherwise. */
 export async function createLocalEmbedder(options: Options = {}): Promise<CachingEmbedder> {
-  const { model = modelFolder, workers = 1, crashOn, ...front } = options
-  const backend = openLocalBackend({ model: await readModel(model), workers, crashOn, warn: front.warn })
+  const { model = modelFolder, workers = 1, crashOn, crashTokenizerOn, ...front } = options
+  const backend = openLocalBackend({
+    ...{ model: await readModel(model), workers, crashOn, crashTokenizerOn },
+    warn: front.warn,
+  })
   return createEmbedder({ backend, memoryBytes: 0, ...front })
 }
 
@@ -38,7 +41,7 @@ export function cosine(a: Float32Array | undefined, b: Float32Array | undefined)
 const vocabulary =
   'the a of and to in for with service invoice payment customer outage deploy stream event vector database latency ' +
   'question answer refund subscription browser socket cluster partition offset unbelievable configuration retry'
-const words = vocabulary.split(' ')
+export const words = vocabulary.split(' ')
 
 /** A text of so many words, different for each seed and the same each time. */
 export function sampleText(wordCount: number, seed: number): string {
