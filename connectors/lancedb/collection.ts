@@ -18,7 +18,7 @@ import { Maintenance } from './maintenance.ts'
 import { fieldsMetadata, pointColumns, readSchema, resultColumns, toArrow, toMatches, toStoredPoints } from './rows.ts'
 import type { Sdk } from './sdk.ts'
 import { idsSql, toSql } from './where.ts'
-import { scanForWords } from './word-scan.ts'
+import { type Found, findWords, scanForWords } from './words.ts'
 
 /** Points and deletes that are written as one version of the table, at most. */
 const groupLimit = 4_000
@@ -36,6 +36,7 @@ type Write =
 /** `LanceDbOptions`, filled in. */
 export interface TableLimits {
   readonly indexFromRows: number
+  readonly indexWordsFromRows: number
   readonly longestRestMs: number
 }
 
@@ -55,14 +56,15 @@ export class LanceCollection implements Collection {
     table: Table,
     about: Omit<CollectionSpec, 'fields'>,
     columns: FieldTypes,
-    { indexFromRows, longestRestMs }: TableLimits,
+    { indexFromRows, indexWordsFromRows, longestRestMs }: TableLimits,
   ) {
     this.#sdk = sdk
     this.#table = table
     this.#about = about
     this.#columns = columns
     this.#writer = new GroupWriter(groupLimit, longestRestMs, (writes) => this.#commit(writes))
-    this.#maintenance = new Maintenance(sdk, table, indexFromRows, (work) => this.#writer.alone(work))
+    const fromRows = { vectors: indexFromRows, words: indexWordsFromRows }
+    this.#maintenance = new Maintenance(sdk, table, fromRows, (work) => this.#writer.alone(work))
   }
 
   /** Throws `Fatal` (`not_a_collection`) for a table that Millrace did not make. */
@@ -128,7 +130,8 @@ export class LanceCollection implements Collection {
     const where = filter === undefined ? undefined : this.#where(filter)
     if (texts.length === 0) return []
     return this.#attempt('searching', async () => {
-      const found = (await scanForWords(this.#table, texts, words, where)).slice(0, Math.max(k, wordCandidates))
+      const most = Math.max(k, wordCandidates)
+      const found = await this.#findWords(texts, words, where, most)
       if (found.length === 0) return []
       const ranks = new Map(found.map(({ id, rank }) => [id, rank]))
       const rankOf = ({ id }: Match) => ranks.get(id) ?? 0
@@ -136,6 +139,18 @@ export class LanceCollection implements Collection {
       const matches = toMatches(await rows.select(resultColumns(columns)).toArrow(), columns)
       return matches.sort((left, right) => rankOf(right) - rankOf(left) || right.score - left.score).slice(0, k)
     })
+  }
+
+  async #findWords(
+    fields: readonly string[],
+    words: readonly string[],
+    where: string | undefined,
+    most: number,
+  ): Promise<Found[]> {
+    const columns = fields.map(fieldKey)
+    if (await this.#maintenance.hasWords(columns)) return findWords(this.#sdk, this.#table, fields, words, where, most)
+    if (this.#writes) this.#maintenance.wantWords(columns)
+    return (await scanForWords(this.#table, fields, words, where)).slice(0, most)
   }
 
   async count(): Promise<number> {

@@ -6,6 +6,13 @@ import type { Sdk } from './sdk.ts'
 const graceMs = 10_000
 /** Without writes for this long, a table counts as idle. */
 const idleMs = 1_000
+const longestWord = 1_000
+
+/** Tables of fewer rows are read as a whole. */
+export interface IndexFromRows {
+  readonly vectors: number
+  readonly words: number
+}
 
 /**
  * When to compact a table. Every write adds a version and a small file, and each of them slows the writes and searches
@@ -15,16 +22,24 @@ const idleMs = 1_000
 export class Maintenance {
   readonly #sdk: Sdk
   readonly #table: Table
-  readonly #indexFromRows: number
+  readonly #indexFromRows: IndexFromRows
   readonly #whenFree: (work: () => Promise<void>) => Promise<void>
   #timer: NodeJS.Timeout | undefined
   #small = 0
   #rows = 0
   #indexed = false
+  /** Columns of texts that have been searched for words, and those of them with an index. */
+  readonly #searched = new Set<string>()
+  readonly #worded = new Set<string>()
   #closed = false
 
-  /** `whenFree` runs something while no write is in flight; `indexFromRows`: tables smaller than this are scanned. */
-  constructor(sdk: Sdk, table: Table, indexFromRows: number, whenFree: (work: () => Promise<void>) => Promise<void>) {
+  /** `whenFree` runs something while no write is in flight. */
+  constructor(
+    sdk: Sdk,
+    table: Table,
+    indexFromRows: IndexFromRows,
+    whenFree: (work: () => Promise<void>) => Promise<void>,
+  ) {
     this.#sdk = sdk
     this.#table = table
     this.#indexFromRows = indexFromRows
@@ -58,11 +73,51 @@ export class Maintenance {
    * adds later rows to it, and rows that are not in it yet are scanned.
    */
   async #index(): Promise<void> {
-    if (this.#closed || this.#indexed || this.#rows < this.#indexFromRows) return
+    if (this.#closed || this.#indexed || this.#rows < this.#indexFromRows.vectors) return
     const numPartitions = Math.ceil(Math.sqrt(this.#rows))
     const config = this.#sdk.lancedb.Index.ivfFlat({ distanceType: 'cosine', numPartitions })
     await this.#table.createIndex(own.vector, { config })
     this.#indexed = true
+  }
+
+  /** Whether all of these columns have an index of their words. One that another process has made is seen as well. */
+  async hasWords(columns: readonly string[]): Promise<boolean> {
+    const isIndexed = () => columns.every((column) => this.#worded.has(column))
+    if (!isIndexed()) await this.#lookForWords()
+    return isIndexed()
+  }
+
+  /** Has the indexes made that `hasWords` misses, once the table is large. Only for a process that writes. */
+  wantWords(columns: readonly string[]): void {
+    const isNews = columns.some((column) => !this.#searched.has(column))
+    for (const column of columns) this.#searched.add(column)
+    if (isNews && this.#timer === undefined) this.#schedule(idleMs)
+  }
+
+  /** Compaction adds later rows to these too, and what is not in them yet is read. Long words are kept whole. */
+  async #indexWords(): Promise<void> {
+    if (this.#closed || this.#rows < this.#indexFromRows.words) return
+    await this.#lookForWords()
+    for (const column of this.#searched) {
+      if (this.#worded.has(column)) continue
+      const config = this.#sdk.lancedb.Index.fts({
+        baseTokenizer: 'simple',
+        lowercase: true,
+        stem: false,
+        removeStopWords: false,
+        asciiFolding: false,
+        withPosition: false,
+        maxTokenLength: longestWord,
+      })
+      await this.#table.createIndex(column, { config })
+      this.#worded.add(column)
+    }
+  }
+
+  async #lookForWords(): Promise<void> {
+    for (const { indexType, columns } of await this.#table.listIndices()) {
+      if (indexType === 'FTS') for (const column of columns) this.#worded.add(column)
+    }
   }
 
   close(): void {
@@ -84,9 +139,11 @@ export class Maintenance {
     if (this.#closed) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
+      this.#timer = undefined
       // A compaction that fails costs speed, not data, and the next write schedules another.
       this.#whenFree(() => this.compact())
         .then(() => this.#whenFree(() => this.#index()))
+        .then(() => this.#whenFree(() => this.#indexWords()))
         .catch(() => undefined)
     }, delayMs)
     this.#timer.unref()

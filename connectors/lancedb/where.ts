@@ -46,15 +46,16 @@ export function idsSql(column: string, ids: readonly string[]): string {
   return `\`${column}\` IN (${ids.map(literal).join(', ')})`
 }
 
-/**
- * Whether a column of texts has a word. Most rows are told by `contains` alone, which is much the faster of the two. A word
- * with accents may be stored as one character or as two.
- */
+/** A word as it may be stored: its accents as part of a character, or behind it. */
+export function formsOf(word: string): string[] {
+  return [...new Set([word, word.normalize('NFD')])]
+}
+
+/** Whether a column of texts has a word. Most rows are told by `contains` alone, which is much the faster of the two. */
 export function wordSql(column: string, word: string): string {
   const text = `lower(\`${column}\`)`
-  const forms = [...new Set([word, word.normalize('NFD')])]
   return join(
-    forms.map((form) => {
+    formsOf(word).map((form) => {
       const pattern = `(^|[^${inWords}])${form.replaceAll(otherThanWords, '\\$&')}($|[^${inWords}])`
       return `(contains(${text}, ${literal(form)}) AND regexp_like(${text}, ${literal(pattern)}))`
     }),

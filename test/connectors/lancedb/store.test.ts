@@ -97,3 +97,41 @@ test('a collection name that could leave the folder is refused', async () => {
 function closeable<Store extends { close(): Promise<void> }>(store: Store) {
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
+
+test('words of a large collection are found by an index, also what was written, replaced or deleted since', async () => {
+  const store = await openLanceDb(folder, { indexWordsFromRows: 1_000 })
+  const collection = await store.open({ ...spec, fields: ['text', 'note'] })
+  const points = Array.from({ length: 1_500 }, (_, n) => {
+    const fields = n % 2 === 0 ? { text: `an error in checkout, x${n}` } : { note: `nothing of it: y${n}` }
+    return pointOf(`p${n}`, [Math.cos(n / 400), Math.sin(n / 400), 0], fields, n)
+  })
+  await collection.upsert(points)
+  const odd = [`ERR_4711 “it's” 100%`, 'ÜBERFÄLLE', 'cafe\u0301', '東京都', `${'z'.repeat(300)} \\ "AND" (NOT)`]
+  await collection.upsert(odd.map((text, n) => pointOf(`odd${n}`, [-1, n / 10, 0], { text })))
+  const find = async (...words: string[]) => {
+    const matches = (await collection.searchWords?.({ words, vector: vectorOf(1, 0, 0), k: 5 })) ?? []
+    return matches.map(({ id }) => id)
+  }
+  const scanned = await find('error', '4711', 'checkout')
+  expect(scanned[0]).toBe('odd0')
+  await vi.waitFor(async () => expect(await readdir(join(folder, 'tickets.lance'))).toContain('_indices'), 20_000)
+  const table = await (await connect(folder)).openTable(spec.name)
+  await vi.waitFor(async () => expect(await table.listIndices()).toHaveLength(2), 20_000)
+
+  expect((await find('error', '4711', 'checkout'))[0]).toBe('odd0')
+  expect(await find('y77')).toEqual(['p77'])
+  for (const [n, word] of ['100', 'überfälle', 'café', '東京都', 'z'.repeat(300)].entries()) {
+    expect([word, await find(word)]).toEqual([word, [`odd${n}`]])
+  }
+  expect(await find('zz', 'un_known')).toEqual([])
+  await collection.upsert([
+    pointOf('p77', [0, 0, 1], { note: 'replaced by w1' }),
+    pointOf('new', [0, 0, 1], { text: 'w1' }),
+  ])
+  await collection.delete(['p79'])
+  expect(await find('y77', 'y79')).toEqual([])
+  expect((await find('w1')).sort()).toEqual(['new', 'p77'])
+  const where = { words: ['checkout'], vector: vectorOf(1, 0, 0), k: 5, filter: { text: 'an error in checkout, x8' } }
+  expect((await collection.searchWords?.(where))?.map(({ id }) => id)).toEqual(['p8'])
+  await store.close()
+})

@@ -1,15 +1,37 @@
 import type { Table } from '@lancedb/lancedb'
 import { fieldKey } from '../../src/core/vector-rules.ts'
 import { own } from './columns.ts'
-import { join, wordSql } from './where.ts'
+import type { Sdk } from './sdk.ts'
+import { formsOf, join, wordSql } from './where.ts'
 
 /** Of points with the same words so many are kept, from which the nearest are taken. */
 const keptAlike = 1_000
+const scoreColumn = '_score'
 
 export interface Found {
   readonly id: string
   /** Higher for more and rarer words. */
   readonly rank: number
+}
+
+/** The best of the points with at least one of the words, by the indexes of these fields. */
+export async function findWords(
+  { lancedb }: Sdk,
+  table: Table,
+  fields: readonly string[],
+  words: readonly string[],
+  where: string | undefined,
+  most: number,
+): Promise<Found[]> {
+  const forms = new Set(words.flatMap(formsOf))
+  const query = new lancedb.MultiMatchQuery([...forms].join(' '), fields.map(fieldKey))
+  const rows = table.query().fullTextSearch(query).select([own.id, scoreColumn]).limit(most)
+  const found = await (where === undefined ? rows : rows.where(where)).toArrow()
+  const [ids, scores] = [found.getChild(own.id), found.getChild(scoreColumn)]
+  return Array.from({ length: found.numRows }, (_, row) => ({
+    id: String(ids?.get(row)),
+    rank: Number(scores?.get(row)),
+  }))
 }
 
 /**
