@@ -1,5 +1,6 @@
 import { errorMessage, Fatal } from '../../core/errors.ts'
-import { type Model, unusable } from '../models/model.ts'
+import { unusable } from '../models/files.ts'
+import type { Model } from '../models/model.ts'
 import type { Warn } from '../warn.ts'
 import { WorkerThread } from './thread.ts'
 

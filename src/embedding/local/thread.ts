@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { Fatal } from '../../core/errors.ts'
-import { type Model, unusable } from '../models/model.ts'
+import { unusable } from '../models/files.ts'
+import type { Model } from '../models/model.ts'
 import type { Order, Reply, ThreadData } from './messages.ts'
 
 /** A task with what becomes of it. One of `done`, `failed` and `returned` is called, once, unless the thread is closed. */

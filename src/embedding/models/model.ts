@@ -5,8 +5,6 @@ import { type Configuration, readConfiguration } from './configuration.ts'
 import { type ModelFile, modelFile, readChecksums, unusable } from './files.ts'
 import { chooseWeights, type Dtype, dataOf, dtypesIn, listFiles, weightNames } from './weights.ts'
 
-export { unusable } from './files.ts'
-
 /** A model folder, read but not yet loaded. Plain data: it is handed to the worker threads as it is. */
 export interface Model extends Configuration {
   /** The folder's own name, or the name that the model has on the hub. */
