@@ -52,10 +52,13 @@ export class Vocabulary {
       counts.set(word, count + 1)
       this.#change(word, 1)
     }
-    const surplus = [...counts].sort(([, one], [, other]) => one - other).slice(0, Math.max(0, counts.size - mostWords))
-    for (const [word, count] of surplus) {
-      counts.delete(word)
-      this.#change(word, -count)
+    for (let least = 1; counts.size > mostWords; least++) {
+      for (const [word, count] of counts) {
+        if (counts.size === mostWords) break
+        if (count > least) continue
+        counts.delete(word)
+        this.#change(word, -count)
+      }
     }
   }
 
@@ -72,13 +75,17 @@ export class Vocabulary {
   /** The most typical words of a cluster. Of equally typical ones, the one that was met earlier. */
   name(counts: WordCounts): string {
     const average = this.#sum / Math.max(1, this.#clusters)
-    const weighed = [...counts].map(([word, count]) => {
-      return { word, weight: count * Math.log(1 + average / (this.#totals.get(word) ?? count)) }
-    })
+    const weights = new Map<string, number>()
+    for (const [word, count] of counts) {
+      weights.set(word, count * Math.log(1 + average / (this.#totals.get(word) ?? count)))
+    }
     const name: string[] = []
-    for (const { word } of weighed.sort((one, other) => other.weight - one.weight)) {
-      if (name.length === wordsInName) break
-      if (!name.some((before) => isOtherForm(before, word))) name.push(word)
+    while (name.length < wordsInName && weights.size > 0) {
+      let best = ''
+      let most = -1
+      for (const [word, weight] of weights) if (weight > most) [best, most] = [word, weight]
+      weights.delete(best)
+      if (!name.some((before) => isOtherForm(before, best))) name.push(best)
     }
     return name.join(', ')
   }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
 import { defineProcessor, type Failure, type Outcome } from '../core/component.ts'
 import { type Event, isJsonObject, type JsonObject } from '../core/event.ts'
@@ -7,6 +8,9 @@ import { type Assignment, type ClusterBounds, Clusters, type Space } from './clu
 import { tellingWords } from './cluster-words.ts'
 import { failed, withValue } from './outcome.ts'
 import { meaningOptions, meaningReferences, meaningsOf } from './texts.ts'
+
+/** Events that are worked on at a stretch: some milliseconds, after which others have their turn. */
+const stretch = 50
 
 const fieldName = z.string().min(1)
 
@@ -90,12 +94,17 @@ export const cluster = defineProcessor({
         const given = members.flatMap((member) => ('failed' in member ? [] : [member.vector]))
         // All that can fail has been done: what follows changes the state, and happens once.
         const scores = (await clusters.compare(given)).values()
-        return members.map((member): Outcome => {
-          if ('failed' in member) return member
-          const { event, value, vector, words } = member
-          const assigned = clusters.assign(event, vector, scores.next().value, words)
-          return withValue(event, { ...value, ...fieldsOf(assigned, clusters, options) })
-        })
+        const outcomes: Outcome[] = []
+        for (const member of members) {
+          if (outcomes.length % stretch === stretch - 1) await nextTurn()
+          if ('failed' in member) outcomes.push(member)
+          else {
+            const { event, value, vector, text } = member
+            const assigned = clusters.assign(event, vector, scores.next().value, tellingWords(text))
+            outcomes.push(withValue(event, { ...value, ...fieldsOf(assigned, clusters, options) }))
+          }
+        }
+        return outcomes
       },
     }
   },
@@ -124,7 +133,8 @@ interface Member {
   readonly event: Event
   readonly value: JsonObject
   readonly vector: Float32Array
-  readonly words: readonly string[]
+  /** Names the cluster; empty where none is named. */
+  readonly text: string
 }
 
 function memberOf(
@@ -141,7 +151,7 @@ function memberOf(
     return { failed: true, code: 'value_not_object', message }
   }
   try {
-    return { event, value, vector, words: textOf === undefined ? [] : tellingWords(textOf(event)) }
+    return { event, value, vector, text: textOf === undefined ? '' : textOf(event) }
   } catch (error) {
     return failed(error)
   }
