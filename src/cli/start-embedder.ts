@@ -29,6 +29,7 @@ export async function startEmbedder({
   const end = new AbortController()
   let server: Listening | undefined
   const close = async () => {
+    services.stopDownloads()
     await server?.close()
     end.abort()
     metrics.close()

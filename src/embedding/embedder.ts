@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Embedder, EmbedOptions } from '../core/embedder.ts'
 import { Fatal, MillraceError } from '../core/errors.ts'
@@ -92,6 +93,8 @@ class FrontEmbedder implements CachingEmbedder {
 
   constructor(disk: DiskCache | undefined, options: EmbedderOptions) {
     const { backend } = options
+    // Each call under way listens for the end.
+    setMaxListeners(0, this.#end.signal)
     this.model = backend.model
     this.fingerprint = backend.fingerprint
     this.dimension = backend.dimension

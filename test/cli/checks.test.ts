@@ -9,11 +9,13 @@ import {
   checkNode,
   checkPackage,
   checkPort,
+  checkRemoteModel,
   checkServer,
   checkSpace,
 } from '../../src/cli/checks.ts'
 import { packageRoot } from '../../src/cli/package.ts'
 import { modelPlaces } from '../../src/cli/services.ts'
+import { FakeOpenAi } from '../embedding/remote/fake-openai.ts'
 import { tempFolder } from '../support/cli.ts'
 
 const server = createServer().listen(0, '127.0.0.1')
@@ -91,5 +93,19 @@ test('a model that is damaged, or not there', async () => {
     level: 'warn',
     message: 'model owner/name is not downloaded yet',
     hint: expect.stringContaining(join(folder.path, 'models/owner/name@main')),
+  })
+})
+
+test('a remote model is asked for, and what is wrong with it is told', async () => {
+  const options = { model: 'letters', prefixes: {}, batch: 1, batchTokens: 1, concurrency: 1, timeout: 5_000 }
+  await using good = await FakeOpenAi.start()
+  expect(await checkRemoteModel({ ...options, url: good.url })).toMatchObject({
+    level: 'ok',
+    message: `model letters at ${new URL(good.url).origin}: 8 dimensions`,
+  })
+  await using closed = await FakeOpenAi.start({ fault: () => ({ status: 401 }) })
+  expect(await checkRemoteModel({ ...options, url: closed.url })).toMatchObject({
+    level: 'fail',
+    hint: expect.stringContaining('embedder.remote.apiKey'),
   })
 })

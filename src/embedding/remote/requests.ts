@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { z } from 'zod'
 import type { Purpose } from '../../core/embedder.ts'
 import { Retryable } from '../../core/errors.ts'
@@ -32,6 +33,8 @@ export class Requests {
     this.#server = server
     this.#dialect = dialect
     this.#limit = limit
+    // Each request that waits for its next try listens for the end.
+    setMaxListeners(0, this.#end.signal)
   }
 
   get totals() {
