@@ -248,7 +248,7 @@ class ModelDownload {
     const { model, dtype } = this.#options
     return new Fatal({
       code: 'model_unusable',
-      message: `the model ${model.owner}/${model.name} has no ${dtype === 'auto' ? 'ONNX weights' : `weights of the dtype ${dtype}`}.`,
+      message: `the model ${model.owner}/${model.name} has no ${dtype === 'auto' ? 'ONNX weights' : `weights of the dtype ${dtype}`}`,
       hint:
         others.length > 0
           ? `set embedder.dtype to one of ${others.join(', ')}`

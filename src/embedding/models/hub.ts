@@ -139,7 +139,7 @@ export class Hub {
     const { owner, name, revision } = this.#model
     return new Fatal({
       code: 'model_unusable',
-      message: `the hub ${this.#url} has no model ${owner}/${name} at "${revision}".`,
+      message: `the hub ${this.#url} has no model ${owner}/${name} at "${revision}"`,
       hint: 'check the name: owner/name, or owner/name@revision, as the hub shows it',
     })
   }
@@ -180,7 +180,7 @@ export class Hub {
     const token = this.#token === undefined ? 'set embedder.hub.token (HF_TOKEN) to' : 'see that embedder.hub.token is'
     return new Fatal({
       code: 'model_unusable',
-      message: `${asked}: there is none of this name, or it is not open to everyone.`,
+      message: `${asked}: there is none of this name, or it is not open to everyone`,
       hint: `check the name, and ${token} a token that may read it`,
     })
   }
@@ -190,7 +190,7 @@ export class Hub {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
     return new Retryable({
       code: 'hub_unreachable',
-      message: `the model ${owner}/${name} cannot be downloaded from ${this.#url}: ${errorMessage(cause) || 'no connection'}.`,
+      message: `the model ${owner}/${name} cannot be downloaded from ${this.#url}: ${errorMessage(cause) || 'no connection'}`,
       hint: `check the network and embedder.hub.url, or copy the model's files to ${this.#folder} by hand`,
       cause: error,
     })

@@ -283,7 +283,7 @@ describe('what can never be downloaded', () => {
     const folder = await temporaryFolder()
     await expect(open(hub, folder, { model: 'owner/tinny' })).rejects.toMatchObject({
       code: 'model_unusable',
-      message: `the hub ${hub.url} has no model owner/tinny at "main".`,
+      message: `the hub ${hub.url} has no model owner/tinny at "main"`,
       hint: expect.stringContaining('owner/name@revision'),
     })
     expect(await readdir(join(folder, 'owner'))).toEqual([])
@@ -292,7 +292,7 @@ describe('what can never be downloaded', () => {
   it('weights of a dtype that there are none of', async () => {
     const hub = await fakeHub()
     await expect(open(hub, await temporaryFolder(), { dtype: 'q4' })).rejects.toMatchObject({
-      message: 'the model owner/tiny has no weights of the dtype q4.',
+      message: 'the model owner/tiny has no weights of the dtype q4',
       hint: 'set embedder.dtype to one of fp32, q8',
     })
   })
@@ -300,7 +300,7 @@ describe('what can never be downloaded', () => {
   it('a model without ONNX weights, or without a tokenizer', async () => {
     const bare = await fakeHub({ 'pytorch_model.bin': 'tokens.onnx' })
     await expect(open(bare, await temporaryFolder())).rejects.toMatchObject({
-      message: 'the model owner/tiny has no ONNX weights.',
+      message: 'the model owner/tiny has no ONNX weights',
       hint: expect.stringContaining('Xenova/tiny'),
     })
     const mute = await FakeHub.start(await tinyModel(both, { 'tokenizer.json': undefined }))
