@@ -163,6 +163,13 @@ export function searchContract(
         }
       })
 
+      test('not when the store is closed', async () => {
+        const collection = await filled([pointOf('a', [1, 0, 0], { subject: 'word' })])
+        await store.close()
+        const late = collection.searchWords?.({ words: ['word'], vector: towards, k: 1 })
+        await expect(late).rejects.toMatchObject({ code: 'vector_store_closed' })
+      })
+
       test('nothing where there is nothing', async () => {
         expect(await having(await filled([]), 'word')).toEqual([])
         const collection = await filled([pointOf('a', [1, 0, 0], { priority: 1, open: true })])

@@ -11,6 +11,7 @@ import { placedStore } from '../../src/migration/placed-store.ts'
 import { heardMs, Places } from '../../src/migration/places.ts'
 import { vectorStoreContract } from '../contracts/vector-store.ts'
 import { pointOf, vectorOf } from '../contracts/vector-store-model.ts'
+import { searchContract } from '../contracts/vector-store-search.ts'
 import { sleep } from '../support/api.ts'
 
 const spec = { name: 'tickets', fingerprint: 'old', dimension: 3, fields: ['n'] }
@@ -127,19 +128,41 @@ test('places are read on from where they were, compacted or not, and what is no 
 })
 
 describe('a placed store', () => {
-  vectorStoreContract(
-    'LanceDB with places',
-    async () => {
-      const path = await mkdtemp(join(tmpdir(), 'millrace-placed-'))
-      const events = await openEmbeddedLog(join(path, 'log'))
-      return {
-        open: async () => placedStore(await openLanceDb(join(path, 'lancedb')), new Places(async () => events)),
-        remove: async () => {
-          await events.close()
-          await rm(path, { recursive: true, force: true })
-        },
-      }
+  const prepare = async () => {
+    const path = await mkdtemp(join(tmpdir(), 'millrace-placed-'))
+    const events = await openEmbeddedLog(join(path, 'log'))
+    return {
+      open: async () => placedStore(await openLanceDb(join(path, 'lancedb')), new Places(async () => events)),
+      remove: async () => {
+        await events.close()
+        await rm(path, { recursive: true, force: true })
+      },
+    }
+  }
+  vectorStoreContract('LanceDB with places', prepare, { runs: 5 })
+  searchContract('LanceDB with places', prepare, { words: true, runs: 3 })
+})
+
+test('words are looked for where a collection is now; a store without them has none behind its places', async () => {
+  const placed = placedStore(store, places)
+  await (await placed.open({ ...spec, fields: ['text'] })).upsert([pointOf('old', [1, 0, 0], { text: 'alpha' })])
+  const moved = await store.open({ ...spec, name: 'tickets-2', fields: ['text'] })
+  await moved.upsert([pointOf('new', [1, 0, 0], { text: 'alpha' })])
+  const found = await placed.find('tickets')
+  const ids = async () => {
+    const matches = await found?.searchWords?.({ words: ['alpha'], vector: vectorOf(1, 0, 0), k: 5 })
+    return matches?.map(({ id }) => id)
+  }
+  expect(await ids()).toEqual(['old'])
+  await elsewhere().set('tickets', { current: 'tickets-2' })
+  await expect.poll(ids, { timeout: 10_000 }).toEqual(['new'])
+
+  const wordless: VectorStore = {
+    ...store,
+    find: async (name) => {
+      const collection = await store.find(name)
+      return collection && { ...collection, spec: collection.spec, searchWords: undefined }
     },
-    { runs: 5 },
-  )
+  }
+  expect((await placedStore(wordless, places).find('tickets'))?.searchWords).toBeUndefined()
 })

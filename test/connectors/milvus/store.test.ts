@@ -176,6 +176,15 @@ describe.skipIf(address === undefined)('a Milvus server', () => {
       await collection.search({ vector: vectorOf(1, 0, 0), k: 5, filter: { text: { $gt: 'half' } } }),
     ).toHaveLength(1)
   })
+
+  test('words have the room that fields leave, and no point is refused for them', async () => {
+    const collection = await store.open(specOf())
+    const text = Array.from({ length: 8_000 }, (_, n) => `w${n}`).join(' ')
+    expect(await collection.upsert([pointOf('a', [1, 0, 0], { text })])).toEqual([])
+    const find = (word: string) => collection.searchWords?.({ words: [word], vector: vectorOf(1, 0, 0), k: 5 })
+    expect(await find('w7')).toHaveLength(1)
+    expect(await find('w7999')).toEqual([])
+  })
 })
 
 test('a server that is not there is waited for, not given up', async () => {

@@ -217,6 +217,42 @@ describe.skipIf(server === undefined)('the pgvector store', () => {
     await store.close()
   })
 
+  test('a table from before gets its index of words, and is searched for them meanwhile', async () => {
+    const spec = specOf()
+    const index = `v_${spec.name}_words`
+    const known = async () => (await sql(`SELECT 1 FROM pg_class WHERE relname = '${index}'`)).length
+    const store = await openPgVector({ url })
+    await (await store.open(spec)).upsert([pointOf('a', [1, 0, 0], { text: 'ERR_4711' })])
+    await vi.waitFor(async () => expect(await known()).toBe(1), 10_000)
+    await store.close()
+    await sql(`DROP INDEX millrace."${index}"`)
+    const again = await openPgVector({ url })
+    const collection = await again.open(spec)
+    const find = async (word: string) => {
+      const matches = await collection.searchWords?.({ words: [word], vector: vectorOf(1, 0, 0), k: 5 })
+      return matches?.map(({ id }) => id)
+    }
+    expect(await find('4711')).toEqual(['a'])
+    await collection.upsert([pointOf('b', [1, 0, 0], { text: 'ÜBERFALL' })])
+    await vi.waitFor(async () => expect(await known()).toBe(1), 10_000)
+    expect([await find('4711'), await find('überfall')]).toEqual([['a'], ['b']])
+    await again.close()
+  })
+
+  test('a text without a blank in it, longer than an index can hold, is stored', async () => {
+    const store = await openPgVector({ url })
+    const spec = specOf()
+    const collection = await store.open(spec)
+    await collection.upsert([pointOf('before', [1, 0, 0], { text: 'x' })])
+    const index = `SELECT 1 FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indisvalid AND relname = 'v_${spec.name}_words'`
+    await vi.waitFor(async () => expect(await sql(index)).toHaveLength(1), 10_000)
+    const long = Array.from({ length: 3_000 }, (_, n) => (n * n * 7_919).toString(36)).join('')
+    expect(await collection.upsert([pointOf('long', [1, 0, 0], { text: long })])).toEqual([])
+    const query = { words: [long], vector: vectorOf(1, 0, 0), k: 5 }
+    expect((await collection.searchWords?.(query))?.map(({ id }) => id)).toEqual(['long'])
+    await store.close()
+  })
+
   test('closing does not wait for an index that takes long', async () => {
     const store = await openPgVector({ url, indexFromRows: 100 })
     const spec = specOf({ name: `c${randomUUID().replaceAll('-', '')}` })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openQdrant } from '../../../connectors/qdrant/index.ts'
-import { pointId } from '../../../connectors/qdrant/payload.ts'
+import { metadataOf, pointId, toPoint } from '../../../connectors/qdrant/payload.ts'
 import { connect } from '../../../connectors/qdrant/sdk.ts'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
 import { pointOf, vectorOf } from '../../contracts/vector-store-model.ts'
@@ -148,6 +148,28 @@ describe.skipIf(server === undefined)('the Qdrant store', () => {
     await expect(store.open(specOf({ name }))).rejects.toMatchObject({ code: 'not_a_collection' })
     expect(await store.find(name)).toBeUndefined()
     expect((await store.collections()).map(({ spec }) => spec.name)).not.toContain(name)
+  })
+
+  test('a collection from before gets an index of words, and what is written again is found by them', async () => {
+    const spec = specOf()
+    const client = await connect({ url, apiKey })
+    await client.api().createCollection({
+      collection_name: spec.name,
+      vectors: { size: 3, distance: 'Cosine' },
+      metadata: metadataOf('model', spec.fields),
+    })
+    const { payload } = toPoint(pointOf('a', [1, 0, 0], { text: 'ERR_4711' }))
+    const { words: _, ...before } = payload
+    await client.upsert(spec.name, { wait: true, points: [{ id: pointId('a'), vector: [1, 0, 0], payload: before }] })
+    const store = await openQdrant({ url, apiKey })
+    const collection = await store.open(spec)
+    expect(Object.keys((await client.getCollection(spec.name)).payload_schema)).toContain('words')
+    const query = { words: ['4711'], vector: vectorOf(1, 0, 0), k: 5 }
+    expect(await collection.searchWords?.(query)).toEqual([])
+    await collection.upsert([pointOf('a', [1, 0, 0], { text: 'ERR_4711' })])
+    const [match] = (await collection.searchWords?.(query)) ?? []
+    expect(match?.fields).toEqual({ text: 'ERR_4711' })
+    await store.close()
   })
 
   test('a point that Qdrant refuses is answered, and those beside it are stored', async () => {
