@@ -178,6 +178,26 @@ defaults: { partitions: 2 }
       ],
     ],
     [
+      'embedder: { remote: { url: "http://user:secret@e/v1" } }',
+      {},
+      ['1:28 credentials_in_url: embedder.remote.url: no credentials in the address: set embedder.remote.apiKey'],
+    ],
+    [
+      'embedder: { remote: { url: "http://e/v1", apiKey: "two words" } }',
+      {},
+      ['1:51 bad_value: embedder.remote.apiKey: a key is one word of plain ASCII'],
+    ],
+    [
+      'role: embeder',
+      {},
+      ['1:7 bad_value: role: expected "all" or "embedder", got "embeder", did you mean "embedder"?'],
+    ],
+    [
+      undefined,
+      { MILLRACE_EMBEDDER_REMOTE_API_KEY: 'k' },
+      ['environment variable MILLRACE_EMBEDDER_REMOTE_API_KEY missing_option: "url" is missing'],
+    ],
+    [
       'kafka: { brokers: a:9092, sasl: { mechanism: plain, username: u } }',
       {},
       ['1:27 bad_value: kafka.sasl: plain and scram need a username and a password'],
@@ -285,5 +305,11 @@ defaults: { partitions: 2 }
     const shown = JSON.stringify(redacted(runtime))
     expect(shown).not.toMatch(/hunter2|abcdefghijklmnop/)
     expect(shown).toContain('"url":"http://***@h:1"')
+    const remote = await load(undefined, {
+      MILLRACE_EMBEDDER_REMOTE_URL: 'http://e/v1',
+      MILLRACE_EMBEDDER_REMOTE_API_KEY: 'hunter2',
+    })
+    expect(remote.embedder.remote).toMatchObject({ apiKey: 'hunter2', batch: 256, concurrency: 4, timeout: 30_000 })
+    expect(JSON.stringify(redacted(remote))).not.toContain('hunter2')
   })
 })
