@@ -116,7 +116,7 @@ export class HttpServer {
       redirect: 'manual',
       signal,
     })
-    if (response.status !== 200) throw await this.#refusal(response)
+    if (!response.ok) throw await this.#refusal(response)
     const text = await read(response, mostBytes)
     if (text === undefined) throw this.misunderstood(`more than ${mostBytes} bytes`)
     try {
