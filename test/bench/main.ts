@@ -1,5 +1,8 @@
 import { docsRecall } from './docs-recall.ts'
 import { embedding } from './embedding.ts'
+import { embeddingBaseline } from './embedding-baseline.ts'
+import { embeddingCeiling } from './embedding-ceiling.ts'
+import { embeddingMemory } from './embedding-memory.ts'
 import type { Benchmark, Figure } from './figure.ts'
 import { kafka } from './kafka.ts'
 import { latency } from './latency.ts'
@@ -15,6 +18,9 @@ const benchmarks: readonly Benchmark[] = [
   pipelineSpeed,
   kafka,
   embedding,
+  embeddingCeiling,
+  embeddingBaseline,
+  embeddingMemory,
   standingSpeed,
   docsRecall,
 ]
@@ -24,7 +30,7 @@ const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('
 const unknown = wanted.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
 if (unknown.length > 0) {
   console.error(`no benchmark ${unknown.join(', ')}; there are:`)
-  for (const { name, summary } of benchmarks) console.error(`  ${name.padEnd(14)}${summary}`)
+  for (const { name, summary } of benchmarks) console.error(`  ${name.padEnd(20)}${summary}`)
   process.exit(2)
 }
 
