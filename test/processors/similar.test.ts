@@ -11,7 +11,7 @@ import type { Collection, VectorStore } from '../../src/core/vector-store.ts'
 import type { CachingEmbedder } from '../../src/embedding/embedder.ts'
 import { similar } from '../../src/processors/similar.ts'
 import { openEmbedder, run } from './embedder.ts'
-import { contextFor, event, summary } from './support.ts'
+import { CommittedState, contextFor, event, summary } from './support.ts'
 
 let embedder: CachingEmbedder
 beforeAll(async () => {
@@ -169,6 +169,7 @@ describe('an event does not find', () => {
       first,
       { ...same, offset: 9 },
       { ...same, offset: 9, event: { id: 't/0/9#1' } },
+      { ...same, offset: 9, event: { id: 'as another pipeline calls it' } },
       ...Array.from({ length: 30 }, (_, n) => ({ ...same, offset: 10 + n })),
       { ...second, offset: 5, at: { partition: 1 }, event: { id: 't/1/5' } },
       { ...same, offset: 6, at: { partition: 1 }, event: { id: 't/1/6', timestamp: 1_700_000_000_001 } },
@@ -192,7 +193,9 @@ describe('an event does not find', () => {
   it('nothing else for that: of other topics everything counts', async () => {
     const elsewhere = { at: { topic: 'docs' }, event: { timestamp: 1_800_000_000_000 } }
     await stored([{ ...charged, offset: 50, ...elsewhere }], 'docs')
+    const sameId = { ...charged, event: { id: 't/0/50' } }
     expect(await ids(await made({ collection: 'docs' }), charged)).toEqual(['t/0/50'])
+    expect(await ids(await made({ collection: 'docs' }), sameId)).toEqual(['t/0/50'])
   })
 })
 
@@ -217,14 +220,34 @@ it('searches a few at a time, and answers in order', async () => {
 it('waits for a store that is down, and begins no more searches of that batch', async () => {
   await stored(past)
   let searches = 0
-  const down = watched(async () => {
+  const failing = watched(async (collection, query) => {
     searches++
-    throw new Retryable({ code: 'vectors_unavailable', message: 'the store is down' })
+    if (searches === 1) throw new Retryable({ code: 'vectors_unavailable', message: 'the store is down' })
+    return collection.search(query)
   })
   const events = await Promise.all(past.map((given) => ticket({ ...given, offset: 100 })))
   const batch = Array.from({ length: 10 }, () => events).flat()
-  await expect(run(await made({}, down), batch)).rejects.toThrow(Retryable)
+  const processor = await made({}, failing)
+  await expect(run(processor, batch)).rejects.toThrow(Retryable)
   expect(searches).toBe(8)
+  expect((await lists(processor, events)).map((list) => Object(list).length)).toEqual([2, 2, 2, 2])
+})
+
+it('begins no more searches once the lane is abandoned', async () => {
+  await stored(past)
+  const abandoned = new AbortController()
+  let searches = 0
+  const counting = watched(async (collection, query) => {
+    searches++
+    abandoned.abort()
+    return collection.search(query)
+  })
+  const events = await Promise.all(past.map((given) => ticket({ ...given, offset: 100 })))
+  const processor = await made({}, counting)
+  await expect(processor.process(events, { state: new CommittedState(), signal: abandoned.signal })).rejects.toThrow(
+    'aborted',
+  )
+  expect(searches).toBe(1)
 })
 
 it('stops the pipeline where vectors of two models would meet, or a field is misspelt', async () => {
