@@ -60,50 +60,43 @@ test('processes share one engine, which may die: nothing is lost, and its vector
   }
   const status = ({ address }: RunningCli) => call(`${address}/v1/pipelines/notes`, pipelineStatus)
 
-  const first = await startEmbedder()
+  await using first = await startEmbedder()
   const firstFolder = await project(join(folder.path, 'first'))
-  const one = await startCli(['run'], { cwd: firstFolder, env: remote })
+  await using one = await startCli(['run'], { cwd: firstFolder, env: remote })
   await using two = await startCli(['run'], { cwd: await project(join(folder.path, 'second')), env: remote })
-  try {
-    for (const process of [one, two]) {
-      await call(`${process.address}/v1/topics/notes/events`, accepted, notes(process.address))
-    }
-    await until(async () => (await status(one)).totals.written > 10)
-    first.kill('SIGKILL')
-    await first.exited
-    await until(async () => (await status(one)).state === 'degraded' && (await status(two)).state === 'degraded')
-    expect((await status(one)).reason).toContain(`http://127.0.0.1:${port}/v1 cannot be reached`)
-    expect((await status(one)).lag).toBeGreaterThan(0)
-
-    await using second = await startEmbedder()
-    for (const process of [one, two]) {
-      await until(async () => (await status(process)).lag === 0 && (await status(process)).state === 'running')
-      expect(await vectorsIn(process.address, 'notes')).toBe(texts)
-    }
-    const auth = { authorization: `Bearer ${token}` }
-    expect(await metric(second.address, 'millrace_embedder_texts_total', auth)).toBeGreaterThan(0)
-    expect(await metric(one.address, 'millrace_embedder_request_seconds_count{outcome="unavailable"}')).toBeGreaterThan(
-      0,
-    )
-    expect(await metric(one.address, 'millrace_embedder_lookups_total{found="none"}')).toBeGreaterThan(0)
-    expect((await fetch(`${second.address}/v1/topics`, { headers: auth })).status).toBe(404)
-    expect((await fetch(`${second.address}/v1/models`)).status).toBe(401)
-
-    // The same collection, from now on with the model in the process: searches need the same fingerprint.
-    const input = notes(one.address).map(({ text }) => text)
-    const far = await call(`${one.address}/v1/embeddings`, embeddings, { model, input: input.slice(0, 5) })
-    one.kill()
-    await one.exited
-    await using local = await startCli(['run'], { cwd: firstFolder })
-    const near = await call(`${local.address}/v1/embeddings`, embeddings, { model, input: input.slice(0, 5) })
-    expect(near).toEqual(far)
-    const search = { text: input[17], k: 1 }
-    const found = await call(`${local.address}/v1/collections/notes/search`, matches, search)
-    expect(found.matches).toEqual([{ id: 'notes/0/17', score: expect.closeTo(1, 3) }])
-  } finally {
-    await one[Symbol.asyncDispose]()
-    await first[Symbol.asyncDispose]()
+  for (const process of [one, two]) {
+    await call(`${process.address}/v1/topics/notes/events`, accepted, notes(process.address))
   }
+  await until(async () => (await status(one)).totals.written > 10)
+  first.kill('SIGKILL')
+  await first.exited
+  await until(async () => (await status(one)).state === 'degraded' && (await status(two)).state === 'degraded')
+  expect((await status(one)).reason).toContain(`http://127.0.0.1:${port}/v1 cannot be reached`)
+  expect((await status(one)).lag).toBeGreaterThan(0)
+
+  await using second = await startEmbedder()
+  for (const process of [one, two]) {
+    await until(async () => (await status(process)).lag === 0 && (await status(process)).state === 'running')
+    expect(await vectorsIn(process.address, 'notes')).toBe(texts)
+  }
+  const auth = { authorization: `Bearer ${token}` }
+  expect(await metric(second.address, 'millrace_embedder_texts_total', auth)).toBeGreaterThan(0)
+  expect(await metric(one.address, 'millrace_embedder_request_seconds_count{outcome="unavailable"}')).toBeGreaterThan(0)
+  expect(await metric(one.address, 'millrace_embedder_lookups_total{found="none"}')).toBeGreaterThan(0)
+  expect((await fetch(`${second.address}/v1/topics`, { headers: auth })).status).toBe(404)
+  expect((await fetch(`${second.address}/v1/models`)).status).toBe(401)
+
+  // The same collection, from now on with the model in the process: searches need the same fingerprint.
+  const input = notes(one.address).map(({ text }) => text)
+  const far = await call(`${one.address}/v1/embeddings`, embeddings, { model, input: input.slice(0, 5) })
+  one.kill()
+  await one.exited
+  await using local = await startCli(['run'], { cwd: firstFolder })
+  const near = await call(`${local.address}/v1/embeddings`, embeddings, { model, input: input.slice(0, 5) })
+  expect(near).toEqual(far)
+  const search = { text: input[17], k: 1 }
+  const found = await call(`${local.address}/v1/collections/notes/search`, matches, search)
+  expect(found.matches).toEqual([{ id: 'notes/0/17', score: expect.closeTo(1, 3) }])
 }, 180_000)
 
 test('a role that is not there is named with the nearest one, and one that runs no pipelines takes no files', async () => {
