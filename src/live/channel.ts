@@ -14,6 +14,8 @@ export interface GroupBatch extends Match {
   readonly next: number
   /** Offsets before `from` that the channel never saw, for they were dropped from the log before it came to them. */
   readonly lost: { readonly from: number; readonly to: number } | undefined
+  /** Nothing matched, nothing was lost, and all could be compared: there is nothing to tell anyone. */
+  readonly nothing: boolean
   /** The events as one frame: encoded once for all subscriptions of the same id and encoding. */
   frame(encoding: Encoding, subscription: string): Uint8Array
 }
@@ -123,6 +125,7 @@ export class Channel {
       from,
       next,
       lost,
+      nothing: found.matched.length === 0 && found.comparable && lost === undefined,
       ...found,
       frame: frameCache(this.epoch, found.matched),
     })

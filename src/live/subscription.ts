@@ -93,6 +93,10 @@ export class Subscription implements Member {
 
   receive(batch: GroupBatch): void {
     if (this.#state !== 'live' || batch.next <= this.#cursor) return
+    if (batch.nothing) {
+      this.#cursor = batch.next
+      return
+    }
     if (batch.lost && batch.lost.to >= this.#cursor) {
       this.outbox.addGap('expired', Math.max(batch.lost.from, this.#cursor), batch.lost.to, undefined)
     }
