@@ -15,7 +15,17 @@ import { fieldsOf, own, typedFields } from './columns.ts'
 import { storeFailure } from './failure.ts'
 import { GroupWriter } from './group-writer.ts'
 import { Maintenance } from './maintenance.ts'
-import { fieldsMetadata, pointColumns, readSchema, resultColumns, toArrow, toMatches, toStoredPoints } from './rows.ts'
+import {
+  distanceColumn,
+  fieldsMetadata,
+  pointColumns,
+  readSchema,
+  resultColumns,
+  toArrow,
+  toMatches,
+  toScores,
+  toStoredPoints,
+} from './rows.ts'
 import type { Sdk } from './sdk.ts'
 import { idsSql, toSql } from './where.ts'
 import { type Found, findWords, scanForWords } from './words.ts'
@@ -134,10 +144,19 @@ export class LanceCollection implements Collection {
       const found = await this.#findWords(texts, words, where, most)
       if (found.length === 0) return []
       const ranks = new Map(found.map(({ id, rank }) => [id, rank]))
-      const rankOf = ({ id }: Match) => ranks.get(id) ?? 0
-      const rows = this.#nearest(vector, found.length).where(idsSql(own.id, [...ranks.keys()]))
-      const matches = toMatches(await rows.select(resultColumns(columns)).toArrow(), columns)
-      return matches.sort((left, right) => rankOf(right) - rankOf(left) || right.score - left.score).slice(0, k)
+      const rankOf = (id: string) => ranks.get(id) ?? 0
+      const ids = this.#nearest(vector, found.length).where(idsSql(own.id, [...ranks.keys()]))
+      const scores = toScores(await ids.select([own.id, distanceColumn]).toArrow())
+      scores.sort((left, right) => rankOf(right.id) - rankOf(left.id) || right.score - left.score)
+      // The fields of those alone that are answered: texts may be long.
+      const best = new Map(scores.slice(0, k).map(({ id, score }) => [id, score]))
+      const rows = this.#table.query().where(idsSql(own.id, [...best.keys()]))
+      const points = toStoredPoints(await rows.select(pointColumns(columns)).toArrow(), columns)
+      const stored = new Map(points.map((point) => [point.id, point]))
+      return [...best].flatMap(([id, score]) => {
+        const point = stored.get(id)
+        return point === undefined ? [] : [{ ...point, score }]
+      })
     })
   }
 

@@ -17,7 +17,7 @@ const metadataCacheBytes = 64n * 1024n * 1024n
 export interface LanceDbOptions {
   /** Collections of this many vectors get an index, in idle time, and are searched approximately. Default 100,000. */
   readonly indexFromRows?: number | undefined
-  /** Collections of this many texts get an index of their words, in idle time after words were first looked for. Default 20,000. */
+  /** Collections of this many texts get an index of their words, in idle time after words were first looked for. Default 5,000. */
   readonly indexWordsFromRows?: number | undefined
   /** How long small writes in close succession may be put off, to be written as one. Milliseconds, default 500. */
   readonly longestRestMs?: number | undefined
@@ -30,7 +30,7 @@ export interface LanceDbOptions {
  */
 export async function openLanceDb(
   folder: string,
-  { indexFromRows = 100_000, indexWordsFromRows = 20_000, longestRestMs = 500 }: LanceDbOptions = {},
+  { indexFromRows = 100_000, indexWordsFromRows = 5_000, longestRestMs = 500 }: LanceDbOptions = {},
 ): Promise<VectorStore> {
   const sdk = loadSdk()
   try {

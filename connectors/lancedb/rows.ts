@@ -8,6 +8,7 @@ import type { Sdk } from './sdk.ts'
 
 const metadataKey = 'millrace'
 const fieldsKey = 'millrace.fields'
+export const distanceColumn = '_distance'
 
 /** Columns of a point: everything but the vector. */
 export function pointColumns(columns: FieldTypes): string[] {
@@ -17,7 +18,7 @@ export function pointColumns(columns: FieldTypes): string[] {
 
 /** Columns that a search reads. */
 export function resultColumns(columns: FieldTypes): string[] {
-  return [...pointColumns(columns), '_distance']
+  return [...pointColumns(columns), distanceColumn]
 }
 
 /** The schema of a new table, which carries the fingerprint of its vectors and the names of its fields. */
@@ -95,9 +96,15 @@ const ownValue: Readonly<Record<string, { type: FieldType; of: (point: VectorPoi
 
 /** Matches as a search returned them, best first. */
 export function toMatches(table: Table, columns: FieldTypes): Match[] {
-  const distance = table.getChild('_distance')
-  return toStoredPoints(table, columns).map((point, row) => ({
-    ...point,
+  const scores = toScores(table)
+  return toStoredPoints(table, columns).map((point, row) => ({ ...point, score: scores[row]?.score ?? -1 }))
+}
+
+/** The same, without what is stored. */
+export function toScores(table: Table): { readonly id: string; readonly score: number }[] {
+  const [id, distance] = [table.getChild(own.id), table.getChild(distanceColumn)]
+  return Array.from({ length: table.numRows }, (_, row) => ({
+    id: String(id?.get(row)),
     score: Math.max(-1, Math.min(1, 1 - Number(distance?.get(row)))),
   }))
 }

@@ -2,7 +2,7 @@ import type { Table } from '@lancedb/lancedb'
 import { fieldKey } from '../../src/core/vector-rules.ts'
 import { own } from './columns.ts'
 import type { Sdk } from './sdk.ts'
-import { formsOf, join, wordSql } from './where.ts'
+import { containsSql, formsOf, join, wordSql } from './where.ts'
 
 /** Of points with the same words so many are kept, from which the nearest are taken. */
 const keptAlike = 1_000
@@ -44,13 +44,16 @@ export async function scanForWords(
   words: readonly string[],
   where: string | undefined,
 ): Promise<Found[]> {
-  const having = words.map((word) =>
+  const inAnyField = (word: string, sql: typeof wordSql) =>
     join(
-      fields.map((field) => wordSql(fieldKey(field), word)),
+      fields.map((field) => sql(fieldKey(field), word)),
       'OR',
-    ),
+    )
+  const having = words.map((word) => inAnyField(word, wordSql))
+  const any = join(
+    words.map((word) => inAnyField(word, containsSql)),
+    'OR',
   )
-  const any = join(having, 'OR')
   const rows = table
     .query()
     .where(where === undefined ? any : `(${where}) AND ${any}`)
@@ -61,6 +64,7 @@ export async function scanForWords(
     const [ids, flags] = [batch.getChild(own.id), words.map((_, index) => batch.getChild(flag(index)))]
     for (let row = 0; row < batch.numRows; row++) {
       const own = flags.flatMap((column, index) => (column?.get(row) === true ? [index] : []))
+      if (own.length === 0) continue
       for (const index of own) frequencies[index] = (frequencies[index] ?? 0) + 1
       const key = own.join()
       const group = alike.get(key) ?? { words: own, ids: [] }
