@@ -26,7 +26,7 @@ export function openApi(routes: readonly Route[], version: string, secured: bool
     tags,
     paths,
     components: {
-      schemas: { ...named(requests, 'input'), ...named(answers, 'output') },
+      schemas: referenced(paths, { ...named(requests, 'input'), ...named(answers, 'output') }),
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
     },
   }
@@ -79,6 +79,21 @@ function place(id: string): string {
 function named(registry: typeof requests, io: 'input' | 'output'): Record<string, Document> {
   const { schemas } = z.toJSONSchema(registry, { io, uri: place, unrepresentable: 'any', cycles: 'ref' })
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutIds(schema)]))
+}
+
+/** The schemas that the paths need, by themselves or through others: a process need not have all routes. */
+function referenced(paths: Document, schemas: Readonly<Record<string, Document>>): Record<string, Document> {
+  const used: Record<string, Document> = {}
+  const visit = (part: Document) => {
+    for (const [, id = ''] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      const schema = schemas[id]
+      if (schema === undefined || id in used) continue
+      used[id] = schema
+      visit(schema)
+    }
+  }
+  visit(paths)
+  return used
 }
 
 function withoutIds({ $schema: _, $id: __, ...schema }: Record<string, unknown>): Document {

@@ -160,7 +160,12 @@ describe('the role embedder', () => {
     expect((await embedder.request(at('/readyz'))).status).toBe(503)
     expect((await embedder.request(at('/metrics'))).status).toBe(200)
     const description = await (await embedder.request(at('/openapi.json'))).json()
-    const { paths } = z.object({ paths: z.record(z.string(), z.unknown()) }).parse(description)
+    const named = z.record(z.string(), z.unknown())
+    const { paths, components } = z
+      .object({ paths: named, components: z.object({ schemas: named }) })
+      .parse(description)
+    expect(Object.keys(components.schemas)).toContain('EmbeddingRequest')
+    expect(Object.keys(components.schemas)).not.toContain('Query')
     expect(Object.keys(paths).toSorted()).toEqual(
       ['/livez', '/metrics', '/readyz', '/v1/embeddings', '/v1/models', '/v1/tokens'].toSorted(),
     )
