@@ -20,11 +20,11 @@ export interface MemorySample {
 const textsPerCall = 100
 const calls = 4
 /** The memory cache is small and full soon, the one on disk changes its generations: neither is still filling in the end. */
-const memoryBytes = 4 * 2 ** 20
+const memoryBytes = 2 ** 20
 const diskBytes = 32 * 2 ** 20
 
-/** A process of its own: full load of texts that are all different, for so many seconds. Prints its samples. */
-const seconds = Number(process.argv[2])
+/** A process of its own: full load of texts of up to so many words, all different, for so many seconds. Prints its samples. */
+const [seconds = Number.NaN, mostWords = Number.NaN] = process.argv.slice(2).map(Number)
 const folder = await mkdtemp(join(tmpdir(), 'millrace-'))
 const engine = await openEngine({ memoryBytes, disk: { folder, maxBytes: diskBytes } })
 const samples: MemorySample[] = []
@@ -37,7 +37,7 @@ async function load(): Promise<void> {
     const from = texts
     texts += textsPerCall
     // Every text begins with its number, so that none is like another.
-    const words = textsFrom(from, textsPerCall, 1, 200)
+    const words = textsFrom(from, textsPerCall, 1, mostWords)
     await engine.embed(words.map((text, index) => `${from + index} ${text}`))
   }
 }

@@ -30,6 +30,6 @@ export const embeddingMemory: Benchmark = {
 async function embedSteadily(seconds: number): Promise<MemorySample[]> {
   const program = join(import.meta.dirname, 'embed-steadily.js')
   const maxBuffer = 2 ** 28
-  const { stdout } = await promisify(execFile)(process.execPath, [program, String(seconds)], { maxBuffer })
+  const { stdout } = await promisify(execFile)(process.execPath, [program, String(seconds), '200'], { maxBuffer })
   return JSON.parse(stdout)
 }

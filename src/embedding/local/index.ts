@@ -54,13 +54,12 @@ class LocalBackend implements Backend {
     this.maxTokens = model.maxTokens
     this.prefixes = model.prefixes
     this.#warn = warn
+    // What a thread had sent before everything was given up may come afterwards.
     const failed = ({ work }: Text, error: Error) => {
-      this.#texts.delete(work)
-      work.failed(error)
+      if (this.#texts.delete(work)) work.failed(error)
     }
     const dropped = ({ work }: Text) => {
-      this.#texts.delete(work)
-      work.dropped()
+      if (this.#texts.delete(work)) work.dropped()
     }
     const fatal = (error: Fatal) => this.#fail(error)
     this.#counting = new Counting(crashTokenizerOn)
@@ -80,8 +79,7 @@ class LocalBackend implements Backend {
     this.#dispatcher = new Dispatcher(this.#models, model.dimension, crashOn, {
       computed: (texts) => this.#count(texts),
       vector: ({ work }, vector) => {
-        this.#texts.delete(work)
-        work.done(vector)
+        if (this.#texts.delete(work)) work.done(vector)
       },
       failed,
       dropped,
