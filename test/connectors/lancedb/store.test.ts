@@ -116,7 +116,10 @@ test('words of a large collection are found by an index, also what was written, 
   expect(scanned[0]).toBe('odd0')
   await vi.waitFor(async () => expect(await readdir(join(folder, 'tickets.lance'))).toContain('_indices'), 20_000)
   const table = await (await connect(folder)).openTable(spec.name)
-  await vi.waitFor(async () => expect(await table.listIndices()).toHaveLength(2), 20_000)
+  await vi.waitFor(async () => {
+    await table.checkoutLatest()
+    expect(await table.listIndices()).toHaveLength(2)
+  }, 20_000)
 
   expect((await find('error', '4711', 'checkout'))[0]).toBe('odd0')
   expect(await find('y77')).toEqual(['p77'])
