@@ -10,8 +10,8 @@ export async function searchWordByWord(
   { words, k }: WordQuery,
   nearest: (words: readonly string[]) => Promise<readonly Match[]>,
 ): Promise<Match[]> {
-  const together = words.length > 1 ? nearest(words) : []
-  const lists = await Promise.all([...words.map((word) => nearest([word])), together])
+  const alone = words.map((word) => nearest([word]))
+  const lists = await Promise.all([...alone, words.length > 1 ? nearest(words) : []])
   const rarity = new Map(words.map((word, index) => [word, 1 / Math.max(1, lists[index]?.length ?? 0)]))
   const found = new Map(lists.flat().map((match) => [match.id, match]))
   const ranked = [...found.values()].map((match) => {
