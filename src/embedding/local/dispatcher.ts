@@ -32,6 +32,9 @@ export interface DispatcherEvents {
 
 /** Padded tokens in one run of the model: more gain nothing, and a query behind it waits longer. */
 export const tokensPerBatch = 384
+/** The same of so many bulk batches that follow a query, for others may follow it too: 3 % slower, and half the wait. */
+const tokensAfterQuery = 192
+const batchesAfterQuery = 64
 /** Less than this is not worth spreading over the threads. */
 const leastTokensPerBatch = 48
 /** Jobs of each priority that a thread has at most: one that runs and one that it goes on with at once. */
@@ -48,6 +51,7 @@ export class Dispatcher {
   readonly #crashOn: string | undefined
   readonly #on: DispatcherEvents
   readonly #queues: Readonly<Record<Priority, TextQueue>> = { query: new TextQueue(), bulk: new TextQueue() }
+  #smallBatches = 0
 
   constructor(threads: ModelThreads, dimension: number, crashOn: string | undefined, on: DispatcherEvents) {
     this.#threads = threads
@@ -83,9 +87,12 @@ export class Dispatcher {
       if (thread === undefined) return
       const idle = threads.filter(({ jobs }) => jobs === 0).length
       const share = Math.ceil(queue.tokens / (idle === 0 ? threads.length : idle))
-      const texts = queue.take(Math.min(tokensPerBatch, Math.max(leastTokensPerBatch, share)))
+      const most = priority === 'bulk' && this.#smallBatches > 0 ? tokensAfterQuery : tokensPerBatch
+      const texts = queue.take(Math.min(most, Math.max(leastTokensPerBatch, share)))
       const wanted = texts.filter((text) => this.#keepIfWanted(text))
-      if (wanted.length > 0) thread.run(this.#job(wanted, priority))
+      if (wanted.length === 0) continue
+      this.#smallBatches = priority === 'query' ? batchesAfterQuery : Math.max(0, this.#smallBatches - 1)
+      thread.run(this.#job(wanted, priority))
     }
   }
 

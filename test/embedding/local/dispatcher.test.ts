@@ -69,6 +69,18 @@ it('hands a query to the thread that is free first, though all have enough to do
   expect(threads[1]?.running?.urgent).toBe(true)
 })
 
+it('cuts smaller bulk batches for a while after a query, since the next one waits for what runs', () => {
+  const { threads, dispatcher, add } = open(1)
+  add(textOf(9, 'query'), ...many(4_000, 15))
+  const sizes: number[] = []
+  while ((threads[0]?.jobs ?? 0) > 0) {
+    sizes.push(threads[0]?.running?.task.lengths.length ?? 0)
+    threads[0]?.finish()
+    dispatcher.dispatch()
+  }
+  expect(sizes.slice(0, 67)).toEqual([1, ...new Array(64).fill(12), 25, 25])
+})
+
 it('takes a text along that has become a query', () => {
   const { threads, dispatcher, add } = open(1)
   const texts = many(400, 15)
