@@ -86,9 +86,11 @@ export const dedupe = defineProcessor({
     byMeaning(given)
       ? meaningReferences(given)
       : [{ kind: 'expression', path: ['by'], text: given.by ?? 'key', returns: 'any' }],
-  shape({ countAs }, input) {
-    if (input.fields === undefined || countAs === undefined) return input
-    return { ...input, fields: new Set([...input.fields, countAs]) }
+  shape({ countAs, vector }, { fields, vectors }) {
+    if (countAs === undefined) return { fields, vectors }
+    // What goes out again has no other vector.
+    const kept = [...vectors].filter((name) => name === vector)
+    return { fields: fields && new Set([...fields, countAs]), vectors: new Set(kept) }
   },
   create: (given, context) => (byMeaning(given) ? sameMeaning(given, context) : sameKey(given, context)),
 })

@@ -141,8 +141,16 @@ it('knows its options', () => {
   expect(dedupe.options.safeParse({ window: '10 minutes' }).success).toBe(false)
   expect(dedupe.main).toBe('by')
   const shape = { fields: new Set(['a']), vectors: new Set(['v']) }
-  expect(dedupe.shape({ by: 'key' }, shape)).toBe(shape)
-  expect(dedupe.shape({ vector: 'v', countAs: 'more' }, shape).fields).toEqual(new Set(['a', 'more']))
+  expect(dedupe.shape({ by: 'key' }, shape)).toEqual(shape)
+  const counted = { fields: new Set(['a', 'more']), vectors: new Set(['v']) }
+  expect(dedupe.shape({ vector: 'v', countAs: 'more' }, shape)).toEqual(counted)
+})
+
+it('tells that what goes out again has the vector alone that is compared', () => {
+  const shape = { fields: undefined, vectors: new Set(['v', 'w']) }
+  expect(dedupe.shape({ vector: 'v', countAs: 'more' }, shape).vectors).toEqual(new Set(['v']))
+  expect(dedupe.shape({ text: 'value.t', countAs: 'more' }, shape).vectors).toEqual(new Set())
+  expect(dedupe.shape({ vector: 'v' }, shape).vectors).toEqual(new Set(['v', 'w']))
 })
 
 it.each([
