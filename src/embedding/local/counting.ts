@@ -1,4 +1,5 @@
 import { InvalidInput } from '../../core/errors.ts'
+import { unlessAborted } from '../../core/unless-aborted.ts'
 import { Capacity } from '../capacity.ts'
 import type { Ints } from './messages.ts'
 import type { TokenizerThread } from './tokenizing.ts'
@@ -84,7 +85,7 @@ export class Counting {
       },
       returned: () => {
         this.#tasks--
-        this.#parts.unshift(part)
+        this.#again(part)
       },
     })
   }
@@ -92,11 +93,17 @@ export class Counting {
   #failed(part: Part, message: string): void {
     part.failures++
     if (part.failures < maxFailures) {
-      this.#parts.unshift(part)
+      this.#again(part)
       return
     }
     const text = `The tokens of ${part.texts.length} texts could not be counted: ${message}`
     this.#fail(part, new InvalidInput({ code: 'text_not_countable', message: text }))
+  }
+
+  /** A thread may give its part back after everything was rejected. */
+  #again(part: Part): void {
+    if (this.#fatal === undefined) this.#parts.unshift(part)
+    else this.#fail(part, this.#fatal)
   }
 
   #fail(part: Part, error: Error): void {
@@ -118,13 +125,4 @@ function* cutParts(texts: readonly string[]): Generator<string[]> {
     characters += text.length
   }
   if (part.length > 0) yield part
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }
