@@ -12,8 +12,13 @@ const sessionOptions: InferenceSession.SessionOptions = {
   extra: { session: { intra_op: { allow_spinning: '0' }, set_denormal_as_zero: '1' } },
 }
 
-/** What a graph may ask for besides the ids and their mask; anything else is not for texts. */
-const inputs = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids']
+/** What a graph may ask for, each by what it is for a token at its place in a row. Anything else is not for texts. */
+const inputs = new Map<string, (id: number, place: number) => bigint>([
+  ['input_ids', (id) => BigInt(id)],
+  ['attention_mask', () => 1n],
+  ['token_type_ids', () => 0n],
+  ['position_ids', (_, place) => BigInt(place)],
+])
 
 /** The graph's output that is used. */
 interface Output {
@@ -32,7 +37,7 @@ export class ModelSession {
     this.#model = model
     this.#session = session
     this.#output = findOutput(model, session)
-    const unknown = session.inputNames.find((name) => !inputs.includes(name))
+    const unknown = session.inputNames.find((name) => !inputs.has(name))
     if (unknown !== undefined) {
       throw unusable(`the model ${model.weights.path} wants an input "${unknown}": it is not for texts alone.`)
     }
@@ -87,24 +92,17 @@ export class ModelSession {
   }
 
   async #infer(rows: readonly Int32Array[], length: number): Promise<Float32Array> {
-    const size = rows.length * length
-    const data = {
-      input_ids: new BigInt64Array(size).fill(BigInt(this.#model.padId)),
-      attention_mask: new BigInt64Array(size),
-      token_type_ids: new BigInt64Array(size),
-      position_ids: new BigInt64Array(size),
-    }
-    rows.forEach((row, at) => {
-      const from = at * length
-      for (let token = 0; token < row.length; token++) {
-        data.input_ids[from + token] = BigInt(row[token] ?? 0)
-        data.position_ids[from + token] = BigInt(token)
-      }
-      data.attention_mask.fill(1n, from, from + row.length)
-    })
     const feeds: Record<string, Tensor> = {}
-    for (const [name, values] of Object.entries(data)) {
-      if (this.#session.inputNames.includes(name)) feeds[name] = new Tensor('int64', values, [rows.length, length])
+    for (const name of this.#session.inputNames) {
+      const inputOf = inputs.get(name) ?? (() => 0n)
+      const values = new BigInt64Array(rows.length * length)
+      if (name === 'input_ids') values.fill(BigInt(this.#model.padId))
+      rows.forEach((row, at) => {
+        row.forEach((id, place) => {
+          values[at * length + place] = inputOf(id, place)
+        })
+      })
+      feeds[name] = new Tensor('int64', values, [rows.length, length])
     }
     const { name } = this.#output
     const result = (await this.#session.run(feeds, [name]))[name]?.data
