@@ -1,4 +1,4 @@
-import type { InvalidInput } from '../../core/errors.ts'
+import { InvalidInput } from '../../core/errors.ts'
 import type { Floats, ModelAnswer, ModelTask } from './messages.ts'
 import { TextQueue } from './queue.ts'
 import { failed, type Priority, type Text } from './text.ts'
@@ -136,7 +136,9 @@ export class Dispatcher {
     this.#on.computed(texts)
     texts.forEach((text, at) => {
       // A copy, so that one vector that is kept does not keep the whole batch.
-      this.#on.vector(text, vectors.slice(at * this.#dimension, (at + 1) * this.#dimension))
+      const vector = vectors.slice(at * this.#dimension, (at + 1) * this.#dimension)
+      if (vector.reduce((squares, value) => squares + value * value, 0) > 0) this.#on.vector(text, vector)
+      else this.#on.failed(text, withoutDirection(text))
     })
   }
 
@@ -151,4 +153,10 @@ export class Dispatcher {
     this.#on.dropped(text)
     return false
   }
+}
+
+/** Its numbers are none, or all of them 0, as weights of little precision make them of some texts. */
+function withoutDirection({ work: { text } }: Text): InvalidInput {
+  const message = `The model makes a vector without a direction of a text of ${text.length} characters.`
+  return new InvalidInput({ code: 'text_not_embeddable', message })
 }

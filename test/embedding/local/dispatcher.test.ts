@@ -131,6 +131,19 @@ it('blames only what ran when a thread ended, and tries each of it once more, al
   expect(texts.map(({ failures }) => failures)).toEqual([...new Array(24).fill(1), 2, ...new Array(75).fill(0)])
 })
 
+it('fails a text alone whose vector has no direction', () => {
+  const { threads, add } = open(1)
+  const outcomes: Outcome[] = [{}, {}, {}]
+  // The vectors are the sums of the texts' ids.
+  add(...outcomes.map((outcome, id) => textOf(15, 'bulk', outcome, id)))
+  threads[0]?.finish()
+  expect(outcomes).toMatchObject([
+    { error: { code: 'text_not_embeddable' } },
+    { vector: Float32Array.of(15) },
+    { vector: Float32Array.of(30) },
+  ])
+})
+
 it('ends every text once, with its own vector, within its bounds, whatever happens', () => {
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ add: fc.array(fc.integer({ min: 1, max: 256 }), { maxLength: 60 }) }) },
