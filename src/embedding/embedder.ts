@@ -49,8 +49,9 @@ const defaultDiskBytes = 512 * 2 ** 20
 const defaultBounds: QueueBounds = { texts: 4_096, characters: 8 * 2 ** 20 }
 /** Characters of a text that are looked at. Any model's limit is reached before; the main thread is not held up by more. */
 const longestText = 2 ** 18
-/** Texts that one call handles before others get their turn. */
+/** Texts, and about as many characters of them, that one call handles before others get their turn. */
 const textsPerTurn = 128
+const charactersPerTurn = 2 ** 18
 
 /**
  * An embedder over a backend, with caches in front of it. Identical texts are computed once. Vectors are shared with the
@@ -153,10 +154,12 @@ class FrontEmbedder implements CachingEmbedder {
   }
 
   async #enterAll(texts: readonly string[], prefix: string, priority: Priority, request: EmbedRequest): Promise<void> {
-    for (let from = 0; from < texts.length; from += textsPerTurn) {
+    for (let from = 0, to = 0; from < texts.length; from = to) {
       if (from > 0) await nextTurn()
-      const entries = texts.slice(from, from + textsPerTurn).map((text, at): Entry => {
-        const whole = prefix + text.slice(0, longestText)
+      to = endOfTurn(texts, from)
+      const entries = texts.slice(from, to).map((text, at): Entry => {
+        // Half a surrogate pair is no text: no other program could read it.
+        const whole = (prefix + text.slice(0, longestText)).toWellFormed()
         return { index: from + at, text: whole, key: this.#key(whole) }
       })
       const found = this.#shared === undefined ? noneFound : await this.#fetch(this.#shared, entries)
@@ -238,4 +241,13 @@ class FrontEmbedder implements CachingEmbedder {
   #key(text: string): string {
     return hash('sha256', `${this.fingerprint}\n${text}`, 'base64')
   }
+}
+
+/** Before which text a turn ends that begins with this one. */
+function endOfTurn(texts: readonly string[], from: number): number {
+  let to = from
+  for (let characters = 0; to < texts.length && to - from < textsPerTurn && characters < charactersPerTurn; to++) {
+    characters += Math.min(texts[to]?.length ?? 0, longestText)
+  }
+  return to
 }
