@@ -1,4 +1,4 @@
-import type { Fatal } from '../../core/errors.ts'
+import { Fatal } from '../../core/errors.ts'
 import type { Backend, BackendStats, Work } from '../backend.ts'
 import type { Model } from '../models/model.ts'
 import type { Warn } from '../warn.ts'
@@ -149,7 +149,8 @@ class LocalBackend implements Backend {
     this.#totals.truncated += cut
   }
 
-  #fail(error: Fatal): void {
+  #fail({ code, message, cause }: Fatal): void {
+    const error = new Fatal({ code, message, hint: 'when that is mended, start this process again', cause })
     this.#fatal = error
     this.#tokenizer.end()
     this.#models.end()
