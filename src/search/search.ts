@@ -44,8 +44,8 @@ const fewestCandidates = 100
 const usualCandidates = 1_000
 /** Newer matches are looked for among so many of the nearest. */
 const mostCandidates = 2_000
-/** Words that are counted between two turns of the event loop. */
-const wordsPerTurn = 10_000
+/** Milliseconds of counting words between two turns of the event loop. */
+const turnMs = 5
 
 /** What a search needs of a collection. */
 export type Searched = Pick<Collection, 'spec' | 'search' | 'searchWords'>
@@ -157,14 +157,12 @@ async function rank(
 /** Lets others have their turn in between: many candidates with long texts take a while. */
 async function countAll(candidates: readonly Match[], terms: readonly string[]): Promise<WordCounts[]> {
   const counted: WordCounts[] = []
-  let words = 0
+  let since = performance.now()
   for (const { fields } of candidates) {
-    const counts = countWords(terms, wordsOfFields(fields))
-    counted.push(counts)
-    words += counts.length
-    if (words < wordsPerTurn) continue
-    words = 0
+    counted.push(countWords(terms, wordsOfFields(fields)))
+    if (performance.now() - since < turnMs) continue
     await setImmediate()
+    since = performance.now()
   }
   return counted
 }
