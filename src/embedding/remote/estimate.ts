@@ -8,40 +8,34 @@ const tokensPerForeignSign = 2
  * vocabulary has, such as keys and hashes, can have more.
  */
 export function estimateTokens(text: string): number {
+  return scan(text, Number.POSITIVE_INFINITY).tokens
+}
+
+/** The longest beginning of a text that is estimated at no more than so many tokens. */
+export function cutToTokens(text: string, most: number): string {
+  const { end } = scan(text, most)
+  // Half a surrogate pair is no text.
+  const last = text.charCodeAt(end - 1)
+  return text.slice(0, end < text.length && last >= 0xd800 && last <= 0xdbff ? end - 1 : end)
+}
+
+/** The tokens of a text, or where its beginning ends that has no more than so many. */
+function scan(text: string, most: number): { readonly tokens: number; readonly end: number } {
   let tokens = 0
   let letters = 0
   let digits = 0
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (isLetter(code)) {
-      if (letters++ % lettersPerToken === 0) tokens++
-      digits = 0
-      continue
-    }
-    letters = 0
-    if (isDigit(code)) {
-      if (digits++ % digitsPerToken === 0) tokens++
-      continue
-    }
-    digits = 0
-    if (code > 127) tokens += tokensPerForeignSign
+    const before = tokens
+    letters = isLetter(code) ? letters + 1 : 0
+    digits = isDigit(code) ? digits + 1 : 0
+    if (letters > 0) tokens += letters % lettersPerToken === 1 ? 1 : 0
+    else if (digits > 0) tokens += digits % digitsPerToken === 1 ? 1 : 0
+    else if (code > 127) tokens += tokensPerForeignSign
     else if (code !== 32) tokens++
+    if (tokens > most) return { tokens: before, end: at }
   }
-  return tokens
-}
-
-/** The longest beginning of a text that is estimated at no more than so many tokens. */
-export function cutToTokens(text: string, most: number): string {
-  let low = 0
-  let high = text.length
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2)
-    if (estimateTokens(text.slice(0, middle)) <= most) low = middle
-    else high = middle - 1
-  }
-  // Half a surrogate pair is no text.
-  const last = text.charCodeAt(low - 1)
-  return text.slice(0, low < text.length && last >= 0xd800 && last <= 0xdbff ? low - 1 : low)
+  return { tokens, end: text.length }
 }
 
 function isLetter(code: number): boolean {

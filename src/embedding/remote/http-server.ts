@@ -26,16 +26,23 @@ export interface Question {
 
 /** The server does not take what this request holds. */
 export class Refused extends Error {
-  readonly status: number
-  constructor(status: number, message: string) {
+  /** It says that a text is too long for it. */
+  readonly tooLong: boolean
+  constructor(message: string, tooLong: boolean) {
     super(message)
-    this.status = status
+    this.tooLong = tooLong
   }
 }
+
+/** The server does not serve us, as we are set up or as it is now. */
+export class Denied extends Fatal {}
 
 /** There was an answer, and it is no good. */
 export class Misunderstood extends Retryable {}
 
+/** What servers say of a text that is too long for their model, such as OpenAI's, vLLM, llama.cpp and Ollama. */
+const saysTooLong =
+  /too (?:long|large)|context (?:length|size|window)|maximum (?:input )?length|(?:less|fewer|more) than \d+ tokens/i
 /** Of what a server says of an error. */
 const longestReason = 300
 const mostReasonBytes = 16_384
@@ -60,8 +67,8 @@ export class HttpServer {
   }
 
   /**
-   * The JSON that the server answers. Throws `Retryable` (`embedder_unavailable`), `Refused`, or `Fatal`
-   * (`model_unusable`) for what only a change of settings can mend.
+   * The JSON that the server answers. Throws `Retryable` (`embedder_unavailable`), `Refused`, or `Denied`
+   * (`model_unusable`) for what only a change of settings, or of the server's, can mend.
    */
   async ask(question: Question): Promise<Json> {
     if (this.#closed) throw closed()
@@ -137,12 +144,17 @@ export class HttpServer {
     const reason = this.#cleaned(reasonOf((await read(response, mostReasonBytes)) ?? ''))
     const said = `${this.name} answered ${status}${reason === '' ? '' : `: ${reason}`}`
     const delayMs = retryAfterMs(headers, Date.now())
+    const tooLong = status === 413 || saysTooLong.test(reason)
+    // Some answer 500 to a text that is too long: it would be in the way for ever.
+    if (status === 400 || status === 413 || status === 422 || (status === 500 && tooLong)) {
+      return new Refused(said, tooLong)
+    }
     if (status === 429) return this.#unavailable('limited', said, delayMs)
     if (status === 408 || status === 409 || status === 425 || status >= 500) {
       return this.#unavailable('unavailable', said, delayMs)
     }
-    if (status === 400 || status === 413 || status === 422) return new Refused(status, said)
-    return this.unusable(said, adviceOn(status, headers.get('location'), this.#url))
+    const hint = adviceOn(status, headers.get('location'), this.#url)
+    return new Denied({ code: 'model_unusable', message: said, hint })
   }
 
   #unavailable(outcome: RequestOutcome, message: string, delayMs?: number): Unavailable {

@@ -2,7 +2,7 @@ import type { Purpose } from '../../core/embedder.ts'
 import { InvalidInput } from '../../core/errors.ts'
 import type { Backend, BackendStats, Work } from '../backend.ts'
 import type { Warn } from '../warn.ts'
-import { type Dialect, plainText } from './dialect.ts'
+import type { Dialect } from './dialect.ts'
 import { cutToTokens, estimateTokens } from './estimate.ts'
 import { type HttpServer, Refused } from './http-server.ts'
 import { type MinuteLimits, RateLimit } from './rate-limit.ts'
@@ -22,6 +22,8 @@ type Priority = Work['priority']
 /** So many requests of queries are sent in front of bulk work that waits. */
 const mostPassed = 4
 const mostCountCharacters = 2 ** 20
+/** A text that is refused for its length is halved so far, in estimated tokens: every model takes as much. */
+const leastTokens = 64
 
 /** Gathers texts to requests, settles each of them, and finds the one that is to blame when a request is refused. */
 export class RemoteBackend implements Backend {
@@ -191,35 +193,42 @@ export class RemoteBackend implements Backend {
     for (const waiting of without) await this.#blame(waiting, why)
   }
 
-  /** A text that may be too long is tried once more without its end, as a model in this process would have it. */
+  /**
+   * A text that may be too long is tried without its end, as a model in this process would have it: what OpenAI's models
+   * take, and half of that again and again while the server says that it is too long still.
+   */
   async #refused(waiting: Waiting, priority: Priority, refused: Refused): Promise<void> {
     const { work, tokens, purpose } = waiting
-    if (tokens <= this.maxTokens) return this.#blame(waiting, refused.message)
-    try {
-      const [vector] = await this.#requests.embed([cutToTokens(work.text, this.maxTokens)], purpose, priority)
-      if (vector === undefined) return await this.#blame(waiting, refused.message)
-      this.#truncated++
-      const beginning = `the first ${this.maxTokens} tokens`
-      if (this.#truncated === 1) {
-        this.#options.warn?.(`of texts that are too long for ${this.#server.name}, ${beginning} are embedded`, {})
+    let last = refused
+    for (let most = tokens > this.maxTokens ? this.maxTokens : tokens / 2; most >= leastTokens; most /= 2) {
+      if (most < this.maxTokens && !last.tooLong) break
+      try {
+        const [vector] = await this.#requests.embed([cutToTokens(work.text, most)], purpose, priority)
+        if (vector === undefined) return await this.#blame(waiting, last.message)
+        this.#countTruncated()
+        return work.done(vector)
+      } catch (error) {
+        if (!(error instanceof Refused)) return failAll([waiting], error)
+        last = error
       }
-      work.done(vector)
-    } catch (error) {
-      if (error instanceof Refused) await this.#blame(waiting, error.message)
-      else failAll([waiting], error)
     }
+    await this.#blame(waiting, last.message)
+  }
+
+  #countTruncated(): void {
+    this.#truncated++
+    if (this.#truncated > 1) return
+    this.#options.warn?.(`of texts that are too long for ${this.#server.name}, only the beginning is embedded`, {})
   }
 
   /** Only a server that still embeds a plain text proves that it is this one which cannot be embedded. */
   async #blame({ work }: Waiting, why: string): Promise<void> {
     try {
-      const [vector] = await this.#requests.embed([this.prefixes.passage + plainText], 'passage', 'query')
-      if (vector === undefined) throw this.#server.misunderstood('only vectors without a direction')
+      await this.#requests.prove()
       const message = `A text of ${work.text.length} characters cannot be embedded: ${why}`
       work.failed(new InvalidInput({ code: 'text_not_embeddable', message }))
     } catch (error) {
-      const hint = 'It refuses every text: check embedder.model and embedder.dimension.'
-      work.failed(error instanceof Refused ? this.#server.unusable(error.message, hint) : asError(error))
+      work.failed(asError(error))
     }
   }
 }

@@ -3,14 +3,16 @@ import { z } from 'zod'
 import type { Purpose } from '../../core/embedder.ts'
 import { Retryable } from '../../core/errors.ts'
 import type { Work } from '../backend.ts'
-import type { Dialect } from './dialect.ts'
+import { type Dialect, plainText } from './dialect.ts'
 import { estimateTokens } from './estimate.ts'
-import type { HttpServer } from './http-server.ts'
+import { Denied, type HttpServer, Refused } from './http-server.ts'
 import type { RateLimit } from './rate-limit.ts'
 
 /** Tries of one request, before who waits for it is told: lanes try again by themselves, and say why they wait. */
 const mostTries = 3
 const firstDelayMs = 250
+/** How long a server is left alone that has served before and does not any more. */
+const deniedMs = 10_000
 /** Who waits is told at once when the server wants to be left alone for longer. */
 export const patienceMs = 5_000
 const bytesPerCount = 32
@@ -45,11 +47,14 @@ export class Requests {
   get refusal(): Retryable | undefined {
     const delayMs = this.#limit.pauseMs(performance.now())
     if (this.#busy === undefined || delayMs <= patienceMs) return undefined
-    const { code, message } = this.#busy
-    return new Retryable({ code, message, delayMs })
+    const { code, message, hint } = this.#busy
+    return new Retryable({ code, message, hint, delayMs })
   }
 
-  /** A vector for each text, or undefined for one without direction. Throws `Refused`, `Retryable`, `Fatal`. */
+  /**
+   * A vector for each text, or undefined for one without direction. Throws `Refused`, `Retryable`, and `Fatal` when
+   * there is another model than before.
+   */
   async embed(texts: readonly string[], purpose: Purpose, priority: Work['priority']) {
     const estimate = texts.reduce((sum, text) => sum + estimateTokens(text), 0)
     const { vectors, tokens } = await this.#send(() => this.#dialect.embed(texts, purpose, priority), estimate)
@@ -57,6 +62,20 @@ export class Requests {
     this.#computed += texts.length
     this.#tokens += tokens ?? estimate
     return vectors
+  }
+
+  /** Whether the server embeds a plain text. Throws like `embed`, but never `Refused`. */
+  async prove(): Promise<void> {
+    const [vector] = await this.#send(async () => {
+      const plain = this.#dialect.prefixes.passage + plainText
+      const { vectors } = await this.#dialect.embed([plain], 'passage', 'query').catch((error: unknown) => {
+        if (!(error instanceof Refused)) throw error
+        const hint = 'It refuses every text: check embedder.model and embedder.dimension.'
+        throw new Denied({ code: 'model_unusable', message: error.message, hint })
+      })
+      return vectors
+    }, estimateTokens(plainText))
+    if (vector === undefined) throw this.#server.misunderstood('only vectors without a direction')
   }
 
   /** Of a Millrace server: the tokens in each text. Throws like `embed`. */
@@ -79,10 +98,13 @@ export class Requests {
 
   async #send<T>(ask: () => Promise<T>, tokens: number): Promise<T> {
     for (let tries = 1; ; tries++) {
+      const { refusal } = this
+      if (refusal !== undefined) throw refusal
       await this.#turn(tokens)
       try {
         return await ask()
-      } catch (error) {
+      } catch (caught) {
+        const error = caught instanceof Denied ? passing(caught) : caught
         if (!(error instanceof Retryable)) throw error
         this.#busy = error
         if (error.delayMs !== undefined) this.#limit.pause(error.delayMs, performance.now())
@@ -116,4 +138,9 @@ export class Requests {
       signal.addEventListener('abort', awake, { once: true })
     })
   }
+}
+
+/** A server that has served before may do so again: a key is replaced, a model or a route comes back. Texts can wait. */
+function passing({ message, hint }: Denied): Retryable {
+  return new Retryable({ code: 'embedder_unavailable', message, hint, delayMs: deniedMs })
 }

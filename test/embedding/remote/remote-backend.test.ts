@@ -141,6 +141,24 @@ describe('a server that is down or busy', () => {
     expect(await outcomes(submit(backend, ['a']))).toEqual([rightVector('a')])
   })
 
+  test.each([
+    [401, 'apiKey'],
+    [404, 'embedder.model'],
+  ])(
+    'one that has served before and answers %i may do so again: texts wait, and it is left alone',
+    async (status, setting) => {
+      await using server = await FakeOpenAi.start({ fault: first(1, { status }) })
+      const backend = await openBackend(server.url)
+      for (const text of ['a', 'b']) {
+        const [error] = await outcomes(submit(backend, [text]))
+        expect(error).toBeInstanceOf(Retryable)
+        expect(error).toMatchObject({ code: 'embedder_unavailable', hint: expect.stringContaining(setting) })
+        expect(error instanceof Retryable ? error.delayMs : 0).toBeGreaterThan(5_000)
+      }
+      expect(server.batches).toEqual([['a']])
+    },
+  )
+
   test('one that hangs is given up, and how each request ended is told', async () => {
     await using server = await FakeOpenAi.start({ fault: first(1, { delayMs: 10_000 }) })
     const ended: string[] = []
@@ -186,8 +204,26 @@ describe('a text that cannot be embedded', () => {
     await using server = await FakeOpenAi.start({ fault: (_, count) => (count > 0 ? { status: 400 } : undefined) })
     const backend = await openBackend(server.url)
     const [error] = await outcomes(submit(backend, ['good']))
-    expect(error).toBeInstanceOf(Fatal)
-    expect(error).toMatchObject({ code: 'model_unusable' })
+    expect(error).toBeInstanceOf(Retryable)
+    expect(error).toMatchObject({ code: 'embedder_unavailable', hint: expect.stringContaining('refuses every text') })
+  })
+
+  test.each([
+    ['vLLM', 400, "This model's maximum context length is 512 tokens. However, you requested 734 tokens."],
+    ['text-embeddings-inference', 413, '`inputs` must have less than 512 tokens. Given: 734'],
+    ['llama.cpp', 500, 'input (734 tokens) is too large to process. increase the physical batch size'],
+    ['Ollama', 400, 'the input length exceeds the context length'],
+  ])('for its length is embedded as far as %s takes it', async (_, status, message) => {
+    const fault = ({ body }: { body: { input: string[] } }) =>
+      body.input.some((text) => text.length > 2_000) ? { status, json: () => ({ error: { message } }) } : undefined
+    await using server = await FakeOpenAi.start({ fault })
+    const backend = await openBackend(server.url)
+    const long = 'word '.repeat(1_000)
+    expect(await outcomes(submit(backend, [long, 'short']))).toEqual([
+      rightVector(long.slice(0, 1_250)),
+      rightVector('short'),
+    ])
+    expect(backend.stats().truncated).toBe(1)
   })
 
   test('for its length is embedded as far as it may go', async () => {
