@@ -4,7 +4,7 @@ import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { openEmbeddedLiveLog } from '../../connectors/embedded-log/live-log.ts'
 import type { RedisServices } from '../../connectors/redis/index.ts'
 import type { Runtime } from '../config/runtime.ts'
-import { Retryable } from '../core/errors.ts'
+import { type Fatal, Retryable } from '../core/errors.ts'
 import type { Services } from '../core/services.ts'
 import type { VectorStore } from '../core/vector-store.ts'
 import type { Backend } from '../embedding/backend.ts'
@@ -42,6 +42,8 @@ export interface ServiceOptions {
   readonly models?: ModelPlaces | undefined
   /** Told how far the download of a model is. */
   readonly downloading?: ReportDownload | undefined
+  /** Told that the embedder has broken down for good. */
+  readonly embedderEnded?: ((error: Fatal) => void) | undefined
 }
 
 /** Binds each role to what the runtime says. Nothing is opened, or even loaded, before it is asked for. */
@@ -82,7 +84,7 @@ export function openServices(bindings: Bindings, options: ServiceOptions = {}): 
   const model = lazily<CachingEmbedder>(async () => {
     const kept = { ...(await cache()), memoryBytes: embedder.cache.memory }
     const backend = await openBackend(bindings, options, warn, ending.signal)
-    return createEmbedder({ backend, ...kept, warn })
+    return createEmbedder({ backend, ...kept, warn, ended: options.embedderEnded })
   })
   return {
     serde: createSerde({ folder: bindings.schemas, registry: bindings.schemaRegistry }),

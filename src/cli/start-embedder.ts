@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { lockData } from '../../connectors/embedded-log/lock.ts'
-import { errorAdvice, Retryable } from '../core/errors.ts'
+import { errorAdvice, type Fatal, Retryable } from '../core/errors.ts'
 import type { Services } from '../core/services.ts'
 import { createEmbedderApp, defaultServerLimits, type Listening, listen } from '../server/index.ts'
 import { createMetrics } from '../telemetry/index.ts'
@@ -15,7 +15,7 @@ const pauseMs = 1_000
 
 /**
  * The composition root of the role `embedder`: one engine that serves other processes over HTTP. Ready once the model
- * has embedded a text. `ended` rejects when the model can never be used.
+ * has embedded a text. `ended` rejects when the model can never be used, or no more: another process may do better.
  */
 export async function startEmbedder({
   runtime,
@@ -25,7 +25,16 @@ export async function startEmbedder({
   await makeFolder(runtime.data)
   const lock = await lockData(runtime.data)
   const metrics = createMetrics()
-  const services = openServices(runtime, { log, metrics, downloading })
+  let missing: string | undefined = 'the model is loading'
+  let embedderEnded: (error: Fatal) => void = () => {}
+  const broken = new Promise<never>((_, reject) => {
+    embedderEnded = (error) => {
+      missing = errorAdvice(error)
+      reject(error)
+    }
+  })
+  broken.catch(() => {})
+  const services = openServices(runtime, { log, metrics, downloading, embedderEnded })
   const end = new AbortController()
   let server: Listening | undefined
   const close = async () => {
@@ -38,7 +47,6 @@ export async function startEmbedder({
   }
   try {
     const { host, port, token } = runtime.server
-    let missing: string | undefined = 'the model is loading'
     const context = {
       services,
       auth: token === undefined ? undefined : { token },
@@ -54,7 +62,7 @@ export async function startEmbedder({
     const ready = loadModel(services, end.signal, (why) => {
       missing = why
     })
-    const ended = ready.then(() => new Promise<never>(() => {}))
+    const ended = Promise.all([ready, broken]).then(() => {})
     ended.catch(() => {})
     return { address: server.address, pipelines: [], ready, ended, stop: close }
   } catch (error) {

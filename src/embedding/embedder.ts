@@ -22,6 +22,8 @@ export interface EmbedderOptions {
   readonly memoryBytes?: number | undefined
   readonly bounds?: QueueBounds | undefined
   readonly warn?: Warn | undefined
+  /** Told once when a `Fatal` of the backend has ended the embedder. */
+  readonly ended?: ((error: Fatal) => void) | undefined
 }
 
 /** Counted since the start, except what is said to be now. */
@@ -90,6 +92,7 @@ class FrontEmbedder implements CachingEmbedder {
   readonly #shared: VectorCache | undefined
   readonly #inFlight: InFlight
   readonly #end = new AbortController()
+  readonly #ended: EmbedderOptions['ended']
   readonly #totals = { memoryHits: 0, diskHits: 0, sharedHits: 0, joined: 0, misses: 0 }
 
   constructor(disk: DiskCache | undefined, options: EmbedderOptions) {
@@ -105,11 +108,10 @@ class FrontEmbedder implements CachingEmbedder {
     this.#memory = new MemoryCache(options.memoryBytes ?? defaultMemoryBytes, backend.dimension)
     this.#disk = disk
     this.#shared = options.shared
+    this.#ended = options.ended
     this.#inFlight = new InFlight(backend, options.bounds ?? defaultBounds, {
       computed: (key, vector) => this.#keep(key, vector),
-      failed: (error) => {
-        if (error instanceof Fatal) this.#end.abort(error)
-      },
+      failed: (error) => this.#endIfFatal(error),
     })
   }
 
@@ -132,7 +134,7 @@ class FrontEmbedder implements CachingEmbedder {
     try {
       return await this.#backend.countTokens(texts, this.#end.signal)
     } catch (error) {
-      if (error instanceof Fatal) this.#end.abort(error)
+      this.#endIfFatal(error)
       throw error
     }
   }
@@ -151,6 +153,12 @@ class FrontEmbedder implements CachingEmbedder {
     await this.#backend.close()
     await this.#disk?.close()
     await this.#shared?.close()
+  }
+
+  #endIfFatal(error: unknown): void {
+    if (!(error instanceof Fatal) || this.#end.signal.aborted) return
+    this.#end.abort(error)
+    this.#ended?.(error)
   }
 
   async #enterAll(texts: readonly string[], prefix: string, priority: Priority, request: EmbedRequest): Promise<void> {

@@ -52,6 +52,25 @@ test('a model that can never be used ends it', async () => {
   expect((await readiness(address)).status).toBe(503)
 })
 
+test('one whose server has another model than before ends, so that another process can take its place', async () => {
+  await using folder = await tempFolder()
+  let fault: Fault | undefined
+  await using server = await FakeOpenAi.start({ fault: () => fault })
+  const { address, ready, ended } = await start(folder.path, server.url)
+  await ready
+  fault = { json: () => ({ data: [{ index: 0, embedding: [1, 0, 0] }] }) }
+  const init = { method: 'POST', body: JSON.stringify({ model: 'letters', input: 'a' }) }
+  expect((await fetch(`${address}/v1/embeddings`, init)).status).toBe(500)
+  await expect(ended).rejects.toMatchObject({
+    code: 'model_unusable',
+    message: expect.stringContaining('another model'),
+  })
+  expect(await readiness(address)).toMatchObject({
+    status: 503,
+    body: { reasons: [expect.stringContaining('another')] },
+  })
+})
+
 test.each([
   [{}, true, 1],
   [{ MILLRACE_EMBEDDER_CACHE_DISK: '0' }, false, 1],
