@@ -59,6 +59,11 @@ describe.skipIf(withoutBrowser())('the dashboard', () => {
 
     await page.getByPlaceholder('Say it in your own words').fill('flood water after the winter')
     await page.locator('#search, .panel.search').getByText('The river runs high in spring').first().waitFor()
+    const match = page.locator('.matches .event').first()
+    await page.getByPlaceholder('Say it in your own words').fill('the RIVER')
+    await match.locator('mark').getByText('river', { exact: true }).waitFor()
+    await match.click()
+    await match.getByText(/^words 1\.00$/).waitFor()
     expect(complaints).toEqual([])
     await page.close()
   })

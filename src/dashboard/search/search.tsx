@@ -3,6 +3,7 @@ import type { SearchMatch } from '../../client/index.ts'
 import type { Collection } from '../api.ts'
 import { formatCount, formatMs, plural } from '../format.ts'
 import { EventRow } from '../parts/event-row.tsx'
+import { wordsIn } from '../parts/marked.tsx'
 import { Picker } from '../parts/picker.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { Section } from '../parts/section.tsx'
@@ -12,12 +13,16 @@ import { useSettled } from '../use-settled.ts'
 
 interface Found {
   readonly matches: readonly SearchMatch[]
+  /** That were looked for. */
+  readonly words: ReadonlySet<string>
   readonly ms: number
 }
 
 const mostMatches = 10
+/** How much words count beside meaning. */
+const wordsWeight = 0.3
 
-/** What means about the same as a text, as it is typed. */
+/** What means about the same as a text, or has its words, as it is typed. */
 export function Search() {
   const { items, error: listError } = useList<Collection>('collections')
   const collections = items ?? []
@@ -67,13 +72,26 @@ export function Search() {
         <section class="matches" tabIndex={0} aria-label="Matches, best first">
           {!found && (
             <p class="empty">
-              Finds what means about the same, in whatever words. An event can be found as soon as its pipeline has
-              embedded it.
+              Finds what means about the same, in whatever words, and names and codes by the letter. An event can be
+              found as soon as its pipeline has embedded it.
             </p>
           )}
           {found?.matches.length === 0 && <p class="empty">The collection has nothing in it.</p>}
-          {found?.matches.map(({ id, score, fields, timestamp }) => (
-            <EventRow key={id} time={timestamp} value={fields} score={score} place={id} />
+          {found?.matches.map(({ id, score, similarity, words, fields, timestamp }) => (
+            <EventRow
+              key={id}
+              time={timestamp}
+              value={fields}
+              score={score}
+              byWords={words === undefined ? undefined : wordsWeight * words}
+              words={found.words}
+              place={id}
+            >
+              <p class="muted parts">
+                <span class="by-meaning">meaning {similarity.toFixed(2)}</span>
+                {words !== undefined && <span class="by-words">words {words.toFixed(2)}</span>}
+              </p>
+            </EventRow>
           ))}
         </section>
       )}
@@ -93,9 +111,9 @@ function useSearch(collection: string | undefined, text: string): { found: Found
     }
     const stop = new AbortController()
     const started = performance.now()
-    client.search(collection, { text, k: mostMatches }, stop.signal).then(
+    client.search(collection, { text, k: mostMatches, hybrid: { weight: wordsWeight } }, stop.signal).then(
       (matches) => {
-        if (!stop.signal.aborted) setFound({ matches, ms: performance.now() - started })
+        if (!stop.signal.aborted) setFound({ matches, words: wordsIn(text), ms: performance.now() - started })
       },
       (problem: unknown) => {
         if (!stop.signal.aborted) setError(problem)
