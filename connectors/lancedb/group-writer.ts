@@ -27,7 +27,7 @@ export class GroupWriter<Request, Answer> {
 
   /**
    * `commit` writes several requests as one and answers each, by index. `limit`: size of a group at which it is closed.
-   * `longestRestMs`: how long a group that is small may have to wait.
+   * `longestRestMs`: how long a group that is small may have to wait at most.
    */
   constructor(
     limit: number,
@@ -116,7 +116,7 @@ export class GroupWriter<Request, Answer> {
     } catch (error) {
       for (const { reject } of group) reject(error)
     } finally {
-      this.#pace.took(performance.now() - started)
+      this.#pace.took(performance.now() - started, size)
     }
   }
 }

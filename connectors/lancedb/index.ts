@@ -19,7 +19,7 @@ export interface LanceDbOptions {
   readonly indexFromRows?: number | undefined
   /** Collections of this many texts get an index of their words, in idle time after words were first looked for. Default 5,000. */
   readonly indexWordsFromRows?: number | undefined
-  /** How long small writes in close succession may be put off, to be written as one. Milliseconds, default 500. */
+  /** How long small writes in close succession may be put off at most, to be written as one. Milliseconds, default 500. */
   readonly longestRestMs?: number | undefined
 }
 

@@ -1,5 +1,16 @@
-/** How much of its time a writer may be at work, and how much of that it can save up while there is nothing to do. */
-const share = 1 / 20
+/** How much of its time a writer may be at work, and how long it rests at most. */
+interface Limits {
+  readonly share: number
+  readonly longestRestMs: number
+}
+
+/** Of a few events a second each is to be found soon. */
+const trickle: Limits = { share: 1 / 8, longestRestMs: 150 }
+/** When a log is worked off, as much as possible is left to whoever makes the rows. */
+const flood: Limits = { share: 1 / 20, longestRestMs: 500 }
+/** More rows a second are a flood. */
+const mostOfTrickle = 75
+/** How much time at work can be saved up while there is nothing to do. */
 const mostSavedMs = 250
 
 /**
@@ -10,8 +21,11 @@ const mostSavedMs = 250
 export class Pace {
   readonly #longestRestMs: number
   #savedMs = mostSavedMs
+  /** Of about the last second. */
+  #rows = 0
   #at = performance.now()
 
+  /** `longestRestMs`: no rest is longer, whatever the stream. */
   constructor(longestRestMs: number) {
     this.#longestRestMs = longestRestMs
   }
@@ -19,18 +33,28 @@ export class Pace {
   /** Milliseconds until the next write may begin. */
   get restMs(): number {
     this.#save()
-    return Math.min(this.#longestRestMs, Math.max(0, Math.ceil(-this.#savedMs / share)))
+    const { share, longestRestMs } = this.#limits
+    return Math.min(longestRestMs, Math.max(0, Math.ceil(-this.#savedMs / share)))
   }
 
-  /** A write that has just ended took so long. */
-  took(milliseconds: number): void {
+  /** A write of so many rows that has just ended took so long. */
+  took(milliseconds: number, rows: number): void {
     this.#save()
-    this.#savedMs = Math.max(-this.#longestRestMs * share, this.#savedMs - milliseconds)
+    this.#rows += rows
+    const { share, longestRestMs } = this.#limits
+    this.#savedMs = Math.max(-longestRestMs * share, this.#savedMs - milliseconds)
+  }
+
+  get #limits(): Limits {
+    const { share, longestRestMs } = this.#rows > mostOfTrickle ? flood : trickle
+    return { share, longestRestMs: Math.min(this.#longestRestMs, longestRestMs) }
   }
 
   #save(): void {
     const now = performance.now()
-    this.#savedMs = Math.min(mostSavedMs, this.#savedMs + (now - this.#at) * share)
+    const elapsed = now - this.#at
+    this.#savedMs = Math.min(mostSavedMs, this.#savedMs + elapsed * this.#limits.share)
+    this.#rows *= Math.exp(-elapsed / 1_000)
     this.#at = now
   }
 }

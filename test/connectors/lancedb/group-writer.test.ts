@@ -19,12 +19,12 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** One request every 10 ms, as from lanes that get on. */
-async function stream(count: number, size = 1): Promise<readonly Promise<string>[]> {
+/** One request every 10 ms, as from lanes that get on, or more seldom. */
+async function stream(count: number, size = 1, everyMs = 10): Promise<readonly Promise<string>[]> {
   const answers: Promise<string>[] = []
   for (let n = 0; n < count; n++) {
     answers.push(writer.write(n, size))
-    await vi.advanceTimersByTimeAsync(10)
+    await vi.advanceTimersByTimeAsync(everyMs)
   }
   return answers
 }
@@ -45,9 +45,23 @@ test('a steady stream is written in few groups, a small share of the time, in or
   await vi.advanceTimersByTimeAsync(restMs + writeMs)
   expect(await Promise.all(answers)).toEqual(Array.from({ length: 1_000 }, (_, n) => String(n)))
   expect(groups.flat()).toEqual(Array.from({ length: 1_000 }, (_, n) => n))
-  // In 10 s: what was saved up, and from then on one write per rest of 400 ms.
-  expect(early).toBeLessThan(250 / writeMs + 10_000 / 400 + 5)
+  // In 10 s: what was saved up, shorter rests in the first second, and from then on one write per rest of 400 ms.
+  expect(early).toBeLessThan(250 / writeMs + 10_000 / 400 + 10)
   expect(early).toBeGreaterThan(15)
+})
+
+test.each([5, 20, 50])('%d events a second are each written soon, however long it goes on', async (rate) => {
+  const waited: number[] = []
+  for (let n = 0; n < 20 * rate; n++) {
+    const started = performance.now()
+    void writer.write(n, 1).then(() => waited.push(performance.now() - started))
+    await vi.advanceTimersByTimeAsync(1_000 / rate)
+  }
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(waited).toHaveLength(20 * rate)
+  expect(Math.max(...waited)).toBeLessThanOrEqual(150 + 2 * writeMs)
+  // No more than an eighth of the time, beside what was saved up.
+  expect(groups.length).toBeLessThanOrEqual((21_000 / 8 + 250) / writeMs + 1)
 })
 
 test('groups that are large do not wait', async () => {
