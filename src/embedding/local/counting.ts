@@ -33,14 +33,21 @@ export class Counting {
     this.#crashOn = crashOn
   }
 
-  /** Counts in the order of the texts. `added` is called for each part that waits then for `send`. */
+  /**
+   * Counts in the order of the texts. A long one is counted in pieces, which can have a token more. `added` is called for
+   * each part that waits then for `send`.
+   */
   async count(texts: readonly string[], signal: AbortSignal, added: () => void): Promise<number[]> {
-    const parts: Promise<Ints>[] = []
-    for (const part of cutParts(texts)) {
-      const characters = part.reduce((sum, text) => sum + text.length, 0)
+    const sums = new Array<number>(texts.length).fill(0)
+    const parts: Promise<void>[] = []
+    for (const pieces of cutParts(texts)) {
+      const characters = pieces.reduce((sum, { text }) => sum + text.length, 0)
       await this.#capacity.enter(characters, signal)
       const counts = new Promise<Ints>((resolve, reject) => {
+        const part = pieces.map(({ text }) => text)
         this.#parts.push({ texts: part, characters, signal, failures: 0, resolve, reject })
+      }).then((counts) => {
+        for (const [at, { index }] of pieces.entries()) sums[index] = (sums[index] ?? 0) + (counts[at] ?? 0)
       })
       // An earlier part may fail while a later one still waits for room.
       counts.catch(() => {})
@@ -48,7 +55,8 @@ export class Counting {
       if (this.#fatal !== undefined) this.failAll(this.#fatal)
       added()
     }
-    return (await unlessAborted(Promise.all(parts), signal)).flatMap((counts) => [...counts])
+    await unlessAborted(Promise.all(parts), signal)
+    return sums
   }
 
   /** To be called when there are parts, or when the thread has done something. */
@@ -112,17 +120,39 @@ export class Counting {
   }
 }
 
-function* cutParts(texts: readonly string[]): Generator<string[]> {
-  let part: string[] = []
+/** A text or, if it is long, a piece of it. */
+interface Piece {
+  /** The text's. */
+  readonly index: number
+  readonly text: string
+}
+
+function* cutParts(texts: readonly string[]): Generator<Piece[]> {
+  let part: Piece[] = []
   let characters = 0
-  for (const text of texts) {
-    if (part.length > 0 && characters + text.length > charactersPerTask) {
+  for (const piece of piecesOf(texts)) {
+    if (part.length > 0 && characters + piece.text.length > charactersPerTask) {
       yield part
       part = []
       characters = 0
     }
-    part.push(text)
-    characters += text.length
+    part.push(piece)
+    characters += piece.text.length
   }
   if (part.length > 0) yield part
+}
+
+/** Long texts are cut in front of white space, where tokens begin; if there is none far and wide, anywhere. */
+function* piecesOf(texts: readonly string[]): Generator<Piece> {
+  for (const [index, text] of texts.entries()) {
+    let from = 0
+    while (text.length - from > charactersPerTask) {
+      const window = text.slice(from, from + charactersPerTask)
+      const space = window.search(/\s\S*$/)
+      const to = from + (space > 0 ? space : charactersPerTask)
+      yield { index, text: text.slice(from, to) }
+      from = to
+    }
+    yield { index, text: text.slice(from) }
+  }
 }

@@ -72,10 +72,11 @@ function parse(content: Buffer): object {
   return value
 }
 
-/** Where a prefix of about `length` characters ends, between two words so that it has the same tokens as in the whole. */
+/**
+ * Where a prefix of about `length` characters ends: between two words, so that it has the same tokens as in the whole;
+ * in the midst of one that is as long again.
+ */
 function prefixEnd(text: string, length: number): number {
-  if (text.length <= length) return text.length
-  const space = /\s/g
-  space.lastIndex = length
-  return space.exec(text)?.index ?? text.length
+  const space = text.slice(length, 2 * length).search(/\s/)
+  return space < 0 ? Math.min(2 * length, text.length) : length + space
 }
