@@ -46,16 +46,17 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
   const checks = await import('../checks.ts')
   const { modelPlaces } = await import('../services.ts')
   const { boundServers } = await import('../bound-servers.ts')
-  const { data, server, embedder, clickhouse, vectors = {} } = runtime
+  const { data, server, role, embedder, clickhouse, vectors = {} } = runtime
   const { remote } = embedder
-  const embeddedVectors = Object.values(vectors).every((store) => store === undefined) || vectors.lancedb !== undefined
+  const embedsOnly = role === 'embedder'
+  const isVectorsBound = Object.values(vectors).some((store) => store !== undefined) && vectors.lancedb === undefined
   return [
     checks.checkNode,
     () => checks.checkFolder(data),
     () => checks.checkSpace(data),
     () => checks.checkPackage('lmdb', 'the event log and the live log', true),
-    () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', embeddedVectors),
-    () => checks.checkPackage('chdb', 'ClickHouse in the process', clickhouse === undefined),
+    () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', !embedsOnly && !isVectorsBound),
+    () => checks.checkPackage('chdb', 'ClickHouse in the process', !embedsOnly && clickhouse === undefined),
     () => checks.checkPackage('onnxruntime-node', 'embeddings', remote === undefined),
     () =>
       remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(embedder, modelPlaces(data)),
