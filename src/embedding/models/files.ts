@@ -22,15 +22,15 @@ export function unusable(message: string, cause?: unknown): Fatal {
   return new Fatal({ code: 'model_unusable', message, cause })
 }
 
-/** Throws `Fatal` (`model_unusable`) unless the file is there with the checksum that its model calls for. */
+/** Throws `Fatal` (`model_unusable`) unless the file is there as it was when its model was read. */
 export async function verifyFile({ path, sha256 }: ModelFile): Promise<void> {
-  compare(path, await hashFile(path), sha256)
+  compareAgain(path, await hashFile(path), sha256)
 }
 
 /** The content of a small file. Throws like `verifyFile`. */
 export async function readVerified({ path, sha256 }: ModelFile): Promise<Buffer> {
   const content = await read(path)
-  compare(path, hashOf(content), sha256)
+  compareAgain(path, hashOf(content), sha256)
   return content
 }
 
@@ -107,6 +107,13 @@ function compare(path: string, actual: string, expected: string): void {
   throw unusable(
     `the model file ${path} is corrupt: its SHA-256 is ${actual}, expected ${expected}. ` +
       `Restore the file from where the model came from, or correct ${checksumsFile} if the model was changed on purpose.`,
+  )
+}
+
+function compareAgain(path: string, actual: string, before: string): void {
+  if (actual === before) return
+  throw unusable(
+    `the model file ${path} has changed since this process began with it: its SHA-256 is ${actual}, it was ${before}.`,
   )
 }
 
