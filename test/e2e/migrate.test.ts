@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -33,9 +33,10 @@ beforeEach(async () => {
   folder = await tempFolder()
   await mkdir(join(folder.path, 'pipelines'))
   await writeFile(join(folder.path, 'pipelines/tickets.yaml'), pipeline)
-  // Texts are cut earlier, so its vectors are another model's.
+  // Texts are cut earlier, so its vectors are another model's; its files are no longer those of the checksums.
   newModel = join(folder.path, 'models/other')
   await cp(resolve('models/all-MiniLM-L6-v2'), newModel, { recursive: true })
+  await rm(join(newModel, 'SHA256SUMS'))
   await writeFile(join(newModel, 'sentence_bert_config.json'), '{"max_seq_length": 48}')
   return () => folder[Symbol.asyncDispose]()
 })
