@@ -23,7 +23,10 @@ const searchBody = request(
       filter: filterSchema.optional().describe('Condition on the fields: {"category": {"$eq": "billing"}}.'),
       minScore: z.number().min(-1).max(1).optional().describe('Least score.'),
       hybrid: z
-        .union([z.boolean(), z.strictObject({ weight: weight(defaultWordsWeight) })])
+        .union(
+          [z.boolean(), z.strictObject({ weight: weight(defaultWordsWeight) })],
+          'expected true, false or {"weight": 0.3}',
+        )
         .default(false)
         .describe('Also looks for the words of the text; with how much they count beside its meaning.'),
       recency: z

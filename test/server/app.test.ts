@@ -91,8 +91,9 @@ describe('search', () => {
 
   test.each([
     [{ vector: [1], hybrid: true }, 'give text in place of vector'],
-    [{ text: 'a', hybrid: { weight: 2 } }, '/hybrid'],
-    [{ text: 'a', hybrid: { wieght: 0.2 } }, '/hybrid'],
+    [{ text: 'a', hybrid: 'yes' }, '/hybrid: expected true, false or'],
+    [{ text: 'a', hybrid: { weight: 2 } }, '/hybrid/weight: Too big'],
+    [{ text: 'a', hybrid: { wieght: 0.2 } }, '/hybrid: unknown field'],
     [{ text: 'a', recency: { halfLife: 'soon' } }, '/recency/halfLife'],
     [{ text: 'a', recency: { weight: 0.3 } }, '/recency/halfLife'],
     [{}, 'exactly one of text and vector'],
