@@ -39,9 +39,8 @@ export type LookUp = (timestamp: number, least: number) => Near | undefined
 interface Sought {
   readonly timestamp: number
   readonly least: number
-  /** What each row scored when it was compared, as the matrix sums up: entries before the number `compared`. */
+  /** What each row scored, as the matrix sums up; infinite, or not there, where the row was filled since. */
   readonly known: Float32Array
-  readonly compared: number
 }
 
 interface Change {
@@ -79,6 +78,8 @@ export class VectorMemory {
   readonly #named = new Map<string, number>()
   #end = 0
   #changes: Change[] = []
+  /** Of the vectors whose turn it is, and those that follow. */
+  #known: readonly Float32Array[] = []
 
   private constructor(options: MemoryOptions) {
     this.#options = options
@@ -117,27 +118,29 @@ export class VectorMemory {
     for (let from = 0; from < vectors.length; ) {
       const atATime = Math.max(1, Math.min(mostAtATime, Math.floor(mostScores / Math.max(1, this.#matrix.height))))
       const some = vectors.slice(from, from + atATime)
-      const scores = (await this.#matrix.scores(some.filter((vector) => vector !== undefined))).values()
-      const compared = this.#end
+      this.#known = await this.#matrix.scores(some.filter((vector) => vector !== undefined))
+      const scores = this.#known.values()
       for (const [index, vector] of some.entries()) {
         const known = vector === undefined ? undefined : scores.next().value
         turn(from + index, (timestamp, least) => {
           if (vector === undefined || known === undefined) return undefined
-          return this.#nearest(vector, { timestamp, least, known, compared })
+          return this.#nearest(vector, { timestamp, least, known })
         })
       }
+      this.#known = []
       from += some.length
     }
   }
 
-  #nearest(vector: Float32Array, { timestamp, least, known, compared }: Sought): Near | undefined {
+  #nearest(vector: Float32Array, { timestamp, least, known }: Sought): Near | undefined {
     let best: Near | undefined
     let bound = least
     for (let row = 0; row < this.#entries.length; row++) {
+      // Before the entry is looked at, which mostly is in no cache of the processor.
+      if ((known[row] ?? Number.POSITIVE_INFINITY) + tolerance < bound) continue
       const entry = this.#entries[row]
       if (entry === undefined || this.#apart(entry.timestamp, timestamp)) continue
       const { number } = entry
-      if (number < compared && (known[row] ?? 0) + tolerance < bound) continue
       const score = dot(this.#matrix.at(row), vector)
       if (score < bound || (score === bound && best !== undefined && best.number < number)) continue
       best = { row, number, score }
@@ -164,6 +167,7 @@ export class VectorMemory {
   remember({ vector, timestamp, offset, name, count = 0, keep }: NewEntry): number {
     this.#makeRoom(timestamp, offset)
     const row = this.#matrix.add(vector)
+    for (const scores of this.#known) scores[row] = Number.POSITIVE_INFINITY
     const number = this.#end++
     this.#enter(row, { number, timestamp, name, count })
     this.#write(row, offset)
