@@ -34,11 +34,12 @@ export async function openKernel(load: () => Promise<Library>): Promise<Kernel> 
     return {
       multiplyAdds: 2 ** 24,
       async multiply({ rows, vectors, dimension, products }: Operands) {
-        const height = rows.length / dimension
-        const width = vectors.length / dimension
+        // With one row the library goes through the other side as it lies in memory, up to three times as fast.
+        const [left, right] = vectors.length === dimension ? [vectors, rows] : [rows, vectors]
+        const [height, width] = [left.length / dimension, right.length / dimension]
         const feeds = {
-          [rowsName]: new Tensor('float32', rows, [height, dimension]),
-          [vectorsName]: new Tensor('float32', vectors, [width, dimension]),
+          [rowsName]: new Tensor('float32', left, [height, dimension]),
+          [vectorsName]: new Tensor('float32', right, [width, dimension]),
         }
         await session.run(feeds, { [productsName]: new Tensor('float32', products, [height, width]) })
       },
