@@ -59,8 +59,11 @@ export async function startEmbedder({
     }
     server = await listen(createEmbedderApp(context), context, { host, port })
     await lock.update({ address: server.address })
-    const ready = loadModel(services, end.signal, (why) => {
-      missing = why
+    const ready = loadModel(services, end.signal, (error) => {
+      const reason = error === undefined ? undefined : errorAdvice(error)
+      // Not with every try; and what ends the process is told by whoever ends it.
+      if (error instanceof Retryable && reason !== missing) log.warn('the embedder is not ready yet', { reason })
+      missing = reason
     })
     const ended = Promise.all([ready, broken]).then(() => {})
     ended.catch(() => {})
@@ -71,18 +74,18 @@ export async function startEmbedder({
   }
 }
 
-/** Embeds a text that no cache has, again and again while that may still help. Says what is missing, and at last nothing. */
+/** Embeds a text that no cache has, again and again while that may still help. Says why it cannot, and at last that nothing is in the way. */
 async function loadModel(
   services: Pick<Services, 'embedder'>,
   signal: AbortSignal,
-  say: (missing: string | undefined) => void,
+  say: (error: unknown) => void,
 ): Promise<void> {
   for (;;) {
     try {
       await (await services.embedder()).embed([randomUUID()], { priority: 'query', signal })
       return say(undefined)
     } catch (error) {
-      say(errorAdvice(error))
+      say(error)
       if (!(error instanceof Retryable)) throw error
       await delay(Math.max(pauseMs, error.delayMs ?? 0), undefined, { signal })
     }

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { startEmbedder } from '../../src/cli/start-embedder.ts'
 import { loadRuntime } from '../../src/config/runtime.ts'
-import { silentLog } from '../../src/telemetry/index.ts'
+import { createLog, type Log, silentLog } from '../../src/telemetry/index.ts'
 import { FakeOpenAi, type Fault } from '../embedding/remote/fake-openai.ts'
 import { until } from '../support/api.ts'
 import { tempFolder } from '../support/cli.ts'
 
 /** An embedder that passes texts on to a server that is not its own. */
-async function start(folder: string, url: string, env: Record<string, string> = {}) {
+async function start(folder: string, url: string, env: Record<string, string> = {}, log: Log = silentLog) {
   const runtime = await loadRuntime({
     cwd: folder,
     env: {
@@ -20,7 +20,7 @@ async function start(folder: string, url: string, env: Record<string, string> = 
       ...env,
     },
   })
-  const embedder = await startEmbedder({ runtime, log: silentLog })
+  const embedder = await startEmbedder({ runtime, log })
   embedder.ready.catch(() => undefined)
   onTestFinished(() => embedder.stop(new AbortController().signal))
   return embedder
@@ -35,8 +35,13 @@ test('it is ready once a text could be embedded, and says until then what is mis
   await using folder = await tempFolder()
   let fault: Fault | undefined = { status: 503, json: () => ({ error: { message: 'warming up' } }) }
   await using server = await FakeOpenAi.start({ fault: () => fault })
-  const { address, ready } = await start(folder.path, server.url)
+  const lines: string[] = []
+  const log = createLog({ write: (line) => lines.push(line), format: 'json' })
+  const { address, ready } = await start(folder.path, server.url, {}, log)
   await until(async () => JSON.stringify((await readiness(address)).body).includes('warming up'))
+  const asked = server.asked.length
+  await until(async () => server.asked.length > asked + 1)
+  expect(lines.filter((line) => line.includes('not ready yet'))).toEqual([expect.stringContaining('warming up')])
   expect(await readiness(address)).toMatchObject({ status: 503, body: { ready: false } })
   expect((await fetch(`${address}/v1/models`)).status).toBe(503)
   fault = undefined
