@@ -160,6 +160,8 @@ describe('a token', () => {
 describe('a download that is disturbed', () => {
   it('goes on where the connection broke', async () => {
     const hub = await fakeHub()
+    // Time for what was sent to come to the disk, on a busy machine too.
+    hub.behaviour.pieces = { bytes: 500, pauseMs: 400 }
     hub.behaviour.breaks = 2
     const model = await open(hub, await temporaryFolder())
     expect(model.weights.sha256).toBe(sha256(await readFile(model.weights.path)))
