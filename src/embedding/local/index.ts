@@ -150,7 +150,7 @@ class LocalBackend implements Backend {
   }
 
   #fail({ code, message, cause }: Fatal): void {
-    const error = new Fatal({ code, message, hint: 'when that is mended, start this process again', cause })
+    const error = new Fatal({ code, message: `${message} Once that is mended, start this process again.`, cause })
     this.#fatal = error
     this.#tokenizer.end()
     this.#models.end()

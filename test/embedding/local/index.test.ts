@@ -136,10 +136,9 @@ describe('a thread that ends', () => {
     const lost = await Promise.allSettled([embedder.embed(['deadly']), embedder.embed(texts)])
     for (const each of lost) expect(each).toMatchObject({ reason: { code: 'model_unusable' } })
     await expect(embedder.embed(['later'])).rejects.toThrow(Fatal)
-    await expect(embedder.countTokens(['later'])).rejects.toMatchObject({
-      message: expect.stringContaining('has changed since this process began'),
-      hint: expect.stringContaining('start this process again'),
-    })
+    await expect(embedder.countTokens(['later'])).rejects.toThrow(
+      /has changed since this process began .* start this process again/,
+    )
     expect(embedder.stats().queueDepth).toBe(0)
   })
 })
