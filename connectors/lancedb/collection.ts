@@ -228,8 +228,7 @@ export class LanceCollection implements Collection {
 
   /** Waits for the writes in flight. */
   async close(): Promise<void> {
-    this.#maintenance.close()
-    await this.#writer.drained()
+    await Promise.all([this.#maintenance.close(), this.#writer.drained()])
     this.#table.close()
   }
 

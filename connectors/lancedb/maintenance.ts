@@ -31,6 +31,7 @@ export class Maintenance {
   /** Columns of texts that have been searched for words, and those of them with an index. */
   readonly #searched = new Set<string>()
   readonly #worded = new Set<string>()
+  #indexing: Promise<void> | undefined
   #closed = false
 
   /** `whenFree` runs something while no write is in flight. */
@@ -59,20 +60,35 @@ export class Maintenance {
     return this.#small >= this.#limit
   }
 
-  /** Compacts and drops what no search can be reading any more. To be called while no write is in flight. */
+  /**
+   * Compacts and drops what no search can be reading any more. To be called while no write is in flight. Afterwards the
+   * indexes that are due are made, beside whatever is written then; compaction, which moves rows, waits for their end.
+   */
   async compact(): Promise<void> {
     if (this.#closed) return
+    if (this.#indexing !== undefined) return this.#schedule(idleMs)
     const { compaction } = await this.#table.optimize({ cleanupOlderThan: new Date(Date.now() - graceMs) })
     await this.#measure()
     // What was just replaced is still there for the grace period: once more when that is over.
     if (compaction.fragmentsRemoved > 0) this.#schedule(graceMs + idleMs)
+    // One that fails costs speed, not data, and the next compaction has it tried again.
+    this.#indexing = this.#index()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#indexing = undefined
+      })
+  }
+
+  async #index(): Promise<void> {
+    await this.#indexVectors()
+    await this.#indexWords()
   }
 
   /**
    * Makes the vector index of a table that has grown large. It stores whole vectors, so scores stay exact; compaction
    * adds later rows to it, and rows that are not in it yet are scanned.
    */
-  async #index(): Promise<void> {
+  async #indexVectors(): Promise<void> {
     if (this.#closed || this.#indexed || this.#rows < this.#indexFromRows.vectors) return
     const numPartitions = Math.ceil(Math.sqrt(this.#rows))
     const config = this.#sdk.lancedb.Index.ivfFlat({ distanceType: 'cosine', numPartitions })
@@ -120,9 +136,11 @@ export class Maintenance {
     }
   }
 
-  close(): void {
+  /** Waits for the index that is being made. */
+  async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
+    await this.#indexing
   }
 
   get #limit(): number {
@@ -141,10 +159,7 @@ export class Maintenance {
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       // A compaction that fails costs speed, not data, and the next write schedules another.
-      this.#whenFree(() => this.compact())
-        .then(() => this.#whenFree(() => this.#index()))
-        .then(() => this.#whenFree(() => this.#indexWords()))
-        .catch(() => undefined)
+      this.#whenFree(() => this.compact()).catch(() => undefined)
     }, delayMs)
     this.#timer.unref()
   }

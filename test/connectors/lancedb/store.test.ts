@@ -58,6 +58,26 @@ test('a large collection is indexed in idle time, and still finds, filters, repl
   await store.close()
 })
 
+test('a large collection is indexed in a stream without a pause too, beside what is written', async () => {
+  const store = await openLanceDb(folder, { indexFromRows: 2_000, longestRestMs: 0 })
+  const collection = await store.open({ ...spec, fields: ['n', 'late'] })
+  const pointAt = (n: number, fields = {}) =>
+    pointOf(`p${n}`, [Math.cos(n / 400), Math.sin(n / 400), 0], { n, ...fields }, n)
+  await collection.upsert(Array.from({ length: 2_500 }, (_, n) => pointAt(n)))
+  const isIndexed = async () => (await readdir(join(folder, 'tickets.lance'))).includes('_indices')
+  let written = 0
+  while (written < 500 && !(await isIndexed())) {
+    await collection.upsert([pointAt(1_000 + written, { late: `w${written}` }), pointAt(5_000 + written)])
+    await collection.delete([`p${written}`])
+    written++
+  }
+  expect(await isIndexed()).toBe(true)
+  expect(await collection.count()).toBe(2_500)
+  const [match] = await collection.search({ vector: pointAt(1_000).vector, k: 1, filter: { late: 'w0' } })
+  expect(match).toMatchObject({ id: 'p1000', score: expect.closeTo(1, 5) })
+  await store.close()
+})
+
 test('a table that a dying process left half made is made anew', async () => {
   await mkdir(join(folder, 'tickets.lance', '_versions'), { recursive: true })
   await mkdir(join(folder, 'other.lance'))
