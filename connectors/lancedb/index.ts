@@ -15,9 +15,9 @@ const indexCacheBytes = 256n * 1024n * 1024n
 const metadataCacheBytes = 64n * 1024n * 1024n
 
 export interface LanceDbOptions {
-  /** Collections of this many vectors get an index, in idle time, and are searched approximately. Default 100,000. */
+  /** Collections of this many vectors get an index with a compaction, and are searched approximately. Default 100,000. */
   readonly indexFromRows?: number | undefined
-  /** Collections of this many texts get an index of their words, in idle time after words were first looked for. Default 5,000. */
+  /** Collections of this many texts get an index of their words, once words were looked for. Default 5,000. */
   readonly indexWordsFromRows?: number | undefined
   /** How long small writes in close succession may be put off at most, to be written as one. Milliseconds, default 500. */
   readonly longestRestMs?: number | undefined
