@@ -4,12 +4,13 @@ import type { Rejection } from '../src/core/errors.ts'
 import { type Event, isJsonObject, isTombstone, type Json } from '../src/core/event.ts'
 import type { FieldValue } from '../src/core/filter.ts'
 import type { Services } from '../src/core/services.ts'
+import { collectionOption } from '../src/core/vector-rules.ts'
 import type { Collection, VectorPoint } from '../src/core/vector-store.ts'
 import { allDone } from '../src/core/vector-writes.ts'
 
 const options = z
   .strictObject({
-    collection: z.string().min(1).describe('The collection in the vector store that is written to; made if need be.'),
+    collection: collectionOption.describe('The collection in the vector store that is written to; made if need be.'),
     vector: z
       .string()
       .min(1)

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { Fatal, InvalidInput, type Rejection } from './errors.ts'
 import type { FieldValue } from './filter.ts'
 import type { CollectionSpec, VectorPoint, VectorQuery } from './vector-store.ts'
@@ -22,6 +23,11 @@ export function assertCollectionName(name: string): void {
     message: `"${name}" cannot name a collection: letters, digits, "_", "-" and "." are possible, beginning with a letter or digit.`,
   })
 }
+
+/** An option that names a collection. */
+export const collectionOption = z
+  .string()
+  .regex(collectionName, 'a name of up to 200 letters, digits, "_", "-" and ".", beginning with a letter or digit')
 
 export function isCollectionName(name: string): boolean {
   return collectionName.test(name)

@@ -7,7 +7,7 @@ import type { Expression } from '../core/expression.ts'
 import { type Filter, filterSchema } from '../core/filter.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { duration } from '../core/units.ts'
-import { assertSameVectors } from '../core/vector-rules.ts'
+import { assertSameVectors, collectionOption } from '../core/vector-rules.ts'
 import type { Collection, Match, VectorStore } from '../core/vector-store.ts'
 import { defaultRecencyWeight, search } from '../search/search.ts'
 import { failed, withValue } from './outcome.ts'
@@ -22,7 +22,7 @@ const recency = z.strictObject({
 
 const options = z
   .strictObject({
-    collection: z.string().min(1).describe('The collection that is searched. While it is not there, nothing is found.'),
+    collection: collectionOption.describe('The collection that is searched. While it is not there, nothing is found.'),
     ...meaningOptions,
     as: z
       .string()
