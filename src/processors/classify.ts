@@ -4,7 +4,7 @@ import { type Event, isJsonObject } from '../core/event.ts'
 import { unlessAborted } from '../core/unless-aborted.ts'
 import { type Descriptions, describedBy, type Found, Labels } from './labels.ts'
 import { withValue } from './outcome.ts'
-import { eitherOr, meaningOptions, meaningReferences, meaningsOf } from './texts.ts'
+import { eitherOr, meaningOptions, meaningReferences, meaningsOf, ownFields } from './texts.ts'
 
 /** Descriptions of all labels together: so many take 150 MB with vectors of 384 numbers. */
 const mostDescriptions = 100_000
@@ -33,6 +33,7 @@ const options = z
     scoreAs: z.string().min(1).optional().describe('A field that takes the similarity to the nearest label, -1 to 1.'),
   })
   .refine(...eitherOr)
+  .superRefine(ownFields('as', 'scoreAs'))
   .refine(({ otherwise, minScore }) => otherwise === undefined || minScore !== undefined, {
     message: '"otherwise" never comes to pass without "minScore"',
     path: ['otherwise'],

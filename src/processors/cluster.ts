@@ -7,7 +7,7 @@ import type { LaneState } from '../core/state.ts'
 import { type Assignment, type ClusterBounds, Clusters, type Space } from './cluster-memory.ts'
 import { tellingWords } from './cluster-words.ts'
 import { failed, withValue } from './outcome.ts'
-import { meaningOptions, meaningReferences, meaningsOf } from './texts.ts'
+import { meaningOptions, meaningReferences, meaningsOf, ownFields } from './texts.ts'
 
 /** Events that are worked on at a stretch: some milliseconds, after which others have their turn. */
 const stretch = 50
@@ -52,13 +52,14 @@ const options = z
   })
   .refine(({ vector, text }) => vector !== undefined || text !== undefined, 'give "vector", "text" or both')
   .refine(({ text, nameAs }) => text !== undefined || nameAs === undefined, {
-    message: 'a name is made of the words of "text"',
+    message: 'a name is made of words: give "text" as well',
     path: ['nameAs'],
   })
   .refine(({ vector, text, nameAs }) => vector === undefined || text === undefined || nameAs !== undefined, {
     message: 'beside "vector" it is only read for the name: give "nameAs" as well',
     path: ['text'],
   })
+  .superRefine(ownFields('as', 'nameAs', 'sizeAs', 'scoreAs'))
 
 type Options = z.infer<typeof options>
 

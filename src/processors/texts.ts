@@ -25,6 +25,20 @@ export const eitherOr = [
   'give either "vector" or "text"',
 ] as const
 
+/** For `superRefine`: each of these options names a field of its own. */
+export function ownFields<Name extends string>(...options: readonly Name[]) {
+  return (given: { readonly [name in Name]?: string | undefined }, { addIssue }: z.RefinementCtx): void => {
+    const owners = new Map<string, Name>()
+    for (const option of options) {
+      const field = given[option]
+      if (field === undefined) continue
+      const owner = owners.get(field)
+      if (owner === undefined) owners.set(field, option)
+      else addIssue({ code: 'custom', message: `"${owner}" takes the field "${field}" already`, path: [option] })
+    }
+  }
+}
+
 export function meaningReferences({ vector, text }: MeaningOptions): Reference[] {
   const references: Reference[] = []
   if (vector !== undefined) references.push({ kind: 'vector', path: ['vector'], name: vector })

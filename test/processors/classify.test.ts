@@ -120,6 +120,7 @@ it.each([
   ['both of them', { vector: 'a', text: 'b' }, 'give either'],
   ['no labels', { labels: {}, vector: 'a' }, 'at least one label'],
   ['a fallback that is never used', { vector: 'a', otherwise: 'x' }, 'never comes to pass'],
+  ['a field twice', { vector: 'a', scoreAs: 'label' }, 'already'],
   ['a label without words', { vector: 'a', labels: { a: ' ' } }, 'describe the label in words'],
   ['a label without descriptions', { vector: 'a', labels: { a: [] } }, '>=1 items'],
   [

@@ -297,6 +297,8 @@ function storedIds(state: CommittedState): string[] {
 it.each([
   ['neither vector nor text', {}, 'or both'],
   ['a name without a text', { vector: 'v', nameAs: 'name' }, 'a name is made'],
+  ['a field twice', { vector: 'v', as: 't', sizeAs: 't' }, '\\"as\\" takes the field \\"t\\" already'],
+  ['a field twice, once by default', { vector: 'v', scoreAs: 'cluster' }, 'already'],
   ['a text that is not read', { vector: 'v', text: 'value.t' }, 'only read for the name'],
   ['a score that compares nothing', { vector: 'v', minScore: -1 }, '>=0'],
   ['too many clusters', { vector: 'v', most: 2_001 }, '<=2000'],
