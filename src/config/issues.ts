@@ -33,11 +33,16 @@ export function check<T>(schema: z.ZodType<T>, value: unknown): Checked<T> {
   return { issues: withoutEchoes(result.error.issues.flatMap((issue) => explain(issue, known))) }
 }
 
-/** A misspelt key is one mistake, though the key that was meant is missing too. */
+/** A misspelt key is one mistake, though the key that was meant is missing too, and what is around it does not add up. */
 function withoutEchoes(issues: readonly Issue[]): Issue[] {
   const place = (path: readonly PropertyKey[]) => JSON.stringify(path.map(String))
-  const meant = new Set(issues.map(({ path, meant: name = '' }) => place([...path.slice(0, -1), name])))
-  return issues.filter(({ code, path }) => code !== 'missing_option' || !meant.has(place(path)))
+  const misspelt = issues.filter(({ meant }) => meant !== undefined)
+  const meant = new Set(misspelt.map(({ path, meant: name = '' }) => place([...path.slice(0, -1), name])))
+  const around = new Set(misspelt.map(({ path }) => place(path.slice(0, -1))))
+  return issues.filter(({ code, path }) => {
+    if (code === 'missing_option') return !meant.has(place(path))
+    return code !== 'bad_value' || !around.has(place(path))
+  })
 }
 
 function keysOf(schema: unknown): readonly string[] {

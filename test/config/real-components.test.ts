@@ -63,6 +63,19 @@ test.each<[what: string, text: string, expected: (string | RegExp)[]]>([
     ['4:5 classify: give either "vector" or "text"'],
   ],
   [
+    'a misspelt option of which another could stand in its place',
+    `${head}processors:\n${embed}  - novelty: { vectr: meaning }\n${live}`,
+    ['5:16 novelty: unknown key "vectr", did you mean "vector"?'],
+  ],
+  [
+    'a name that no collection can have',
+    `${head}processors:\n${embed}  - similar: { collection: my tickets, vector: meaning }\nsinks:\n  - vectors: { collection: _, vector: meaning }\n`,
+    [
+      '5:28 similar: a name of up to 200 letters, digits, "_", "-" and ".", beginning with a letter or digit',
+      '7:28 vectors: a name of up to 200 letters, digits, "_", "-" and ".", beginning with a letter or digit',
+    ],
+  ],
+  [
     'a misspelt option that must be given',
     `name: a\nsource:\n  files: { paths: "*.md" }\n${live}`,
     ['3:12 files: unknown key "paths", did you mean "path"?'],
