@@ -29,7 +29,7 @@ export interface OpenServices extends Services {
   readonly placed: { store(): Promise<VectorStore>; readonly places: Places }
   /** What the embedder has done so far, if it was needed. */
   embedderStats(): Promise<EmbedderStats | undefined>
-  /** Gives up what is still being downloaded: the next start goes on with it. */
+  /** Gives up what is still being downloaded, with which the next start goes on, and a server that is not heard of yet. */
   stopDownloads(): void
   /** Closes what was opened. */
   close(): Promise<void>
@@ -121,7 +121,7 @@ async function openBackend(
   }
   const { openRemoteBackend } = await import('../embedding/remote/index.ts')
   const observe: ObserveRequest = (outcome, seconds) => metrics?.embedderRequestSeconds.observe({ outcome }, seconds)
-  return openRemoteBackend({ ...remote, model, dimension, prefixes, warn, observe })
+  return openRemoteBackend({ ...remote, model, dimension, prefixes, signal, warn, observe })
 }
 
 async function openRedisServices({ redis }: Bindings): Promise<RedisServices> {

@@ -20,6 +20,8 @@ export interface RemoteOptions extends Wishes {
   readonly tokensPerMinute?: number | undefined
   /** Milliseconds that one request may take. */
   readonly timeout: number
+  /** Gives up the opening, which then throws its reason. */
+  readonly signal?: AbortSignal | undefined
   readonly warn?: Warn | undefined
   /** Told of each request, how it ended and how many seconds it took. */
   readonly observe?: ObserveRequest | undefined
@@ -32,6 +34,17 @@ export interface RemoteOptions extends Wishes {
  * the server does not answer, and `Fatal` (`model_unusable`) when the settings do not fit it.
  */
 export async function openRemoteBackend(options: RemoteOptions): Promise<Backend> {
+  const { signal } = options
   const server = new HttpServer(options)
-  return new RemoteBackend(server, await learnDialect(server, options), options)
+  const giveUp = () => server.close()
+  signal?.throwIfAborted()
+  signal?.addEventListener('abort', giveUp, { once: true })
+  try {
+    return new RemoteBackend(server, await learnDialect(server, options), options)
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', giveUp)
+  }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { Fatal, Retryable } from '../../../src/core/errors.ts'
+import { until } from '../../support/api.ts'
 import { FakeOpenAi, type FakeOptions } from './fake-openai.ts'
 import { openBackend, outcomes, rightVector, submit } from './work.ts'
 
@@ -86,6 +87,17 @@ test('a server that is not there, or is busy, is asked again by who opens', asyn
   expect(await failure(openBackend(url))).toBeInstanceOf(Retryable)
   await using busy = await FakeOpenAi.start({ fault: () => ({ status: 503 }) })
   expect(await failure(openBackend(busy.url))).toMatchObject({ code: 'embedder_unavailable' })
+})
+
+test('the opening of one that hangs can be given up', async () => {
+  await using server = await FakeOpenAi.start({ delayMs: 60_000 })
+  const caller = new AbortController()
+  const opening = failure(openBackend(server.url, { signal: caller.signal, timeout: 60_000 }))
+  await until(async () => server.asked.length === 1)
+  const reason = new Error('given up')
+  caller.abort(reason)
+  expect(await opening).toBe(reason)
+  expect(await failure(openBackend(server.url, { signal: caller.signal }))).toBe(reason)
 })
 
 test('tokens are estimated', async () => {
