@@ -49,8 +49,9 @@ export function formatBytes(bytes: number): string {
   return `${amount.toLocaleString('en-US', { maximumFractionDigits: unit === 0 ? 0 : 1 })} ${units[unit]}`
 }
 
-function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ')
+/** A text in one line. What is stored may be anyone's, so it has no control characters, which a terminal would obey. */
+export function oneLine(text: string): string {
+  return text.replace(/\s*\p{Cc}+\s*/gu, ' ')
 }
 
 function width(text: string): number {

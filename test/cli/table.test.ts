@@ -15,6 +15,12 @@ test('columns line up, numbers on the right', () => {
   expect(terminal.out).toEqual(['NAME        N  NOTE', 'ünïcode     5  two lines', 'a        1234'])
 })
 
+test('what is stored cannot command the terminal', () => {
+  const terminal = recordingTerminal()
+  printTable(terminal, [{ title: 'A' }], [['a\u001b[2Jb\u009b1mc\td\u0000']])
+  expect(terminal.out).toEqual(['A', 'a [2Jb 1mc d'])
+})
+
 test('a line ends where the screen ends', () => {
   const terminal = recordingTerminal(10)
   printTable(terminal, [{ title: 'A' }], [['0123456789'], ['01234567890']])

@@ -4,6 +4,7 @@ import { type Filter, filterSchema } from '../../core/filter.ts'
 import { parseDuration } from '../../core/units.ts'
 import { call, jsonBody } from '../api.ts'
 import { type Cli, type DataOptions, examples, numberBetween, wholeNumber } from '../cli.ts'
+import { oneLine } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
 const answer = z.object({
@@ -119,10 +120,10 @@ function printMatch({ terminal }: Cli, { id, score, similarity, words, fields }:
   const parts = Object.entries(inParts ? { meaning: similarity, words } : {})
     .flatMap(([name, part]) => (part === undefined ? [] : [`${name} ${part.toFixed(3)}`]))
     .join(', ')
-  const place = terminal.style('dim', parts === '' ? id : `${id}  ${parts}`)
+  const place = terminal.style('dim', parts === '' ? oneLine(id) : `${oneLine(id)}  ${parts}`)
   terminal.print(`${terminal.style('green', score.toFixed(3))}  ${place}`)
   for (const [name, value] of Object.entries(fields)) {
-    const text = String(value).replace(/\s+/g, ' ')
+    const text = oneLine(String(value)).replace(/\s+/g, ' ')
     const shown = text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text
     terminal.print(`       ${terminal.style('cyan', `${name}:`)} ${shown}`)
   }
