@@ -88,10 +88,12 @@ export class WorkerThread<Task, Answer> {
     this.#send({ kind: 'task', id, urgent: job.urgent, task: job.task }, job.transfer)
   }
 
-  /** Lets it finish what it is at and free its model. Jobs that it has not begun are forgotten. */
+  /**
+   * Lets it finish what it is at and free its model; it reads the order once the model is loaded. Stopped by force while
+   * onnxruntime loads one, it would take the process with it. Jobs that it has not begun are forgotten.
+   */
   async close(): Promise<void> {
     this.#closing = true
-    if (!this.#ready) return this.terminate()
     const timer = setTimeout(() => void this.#worker.terminate(), closeMs)
     this.#send({ kind: 'close' }, [])
     await this.#exit
