@@ -89,3 +89,15 @@ it('gives up at once on a model that cannot be loaded', async () => {
   })
   expect(fatal).toMatchObject({ code: 'model_unusable' })
 })
+
+it('is closed once what still loads is loaded: stopped by force in the midst, it could take the process with it', async () => {
+  let ready = 0
+  const pool = await openPool({
+    room: () => {
+      ready++
+    },
+  })
+  expect(pool.ready).toEqual([])
+  await pool.close()
+  expect(ready).toBe(1)
+})
