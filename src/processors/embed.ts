@@ -7,7 +7,7 @@ import { textsOf, vectorsOf } from './texts.ts'
 export const embed = defineProcessor({
   kind: 'processor',
   name: 'embed',
-  summary: 'Computes the embedding of a text, on worker threads of this process.',
+  summary: 'Computes the embedding of a text, with the model of the runtime.',
   example: `embed: { text: 'value.subject + "\\n" + value.body', as: meaning }`,
   main: 'text',
   options: z.strictObject({
@@ -15,7 +15,7 @@ export const embed = defineProcessor({
       .string()
       .describe(
         'An expression for the text. An event whose text is empty or blank has no meaning to embed and is ' +
-          'dead-lettered: filter such events out before. What is beyond the limit of the model (256 tokens) is not seen.',
+          'dead-lettered: filter such events out before. What is beyond the limit of the model (256 tokens for the default one) is not seen.',
       ),
     as: z.string().min(1).default('vector').describe('The name of the vector, which travels beside the value.'),
   }),

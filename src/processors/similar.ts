@@ -54,7 +54,6 @@ export const similar = defineProcessor({
   name: 'similar',
   summary: 'Adds a list of the stored events of a collection that are nearest in meaning. A replay may find others.',
   example: 'similar: { collection: tickets, vector: meaning, k: 3, minScore: 0.5, fields: [subject] }',
-  main: 'collection',
   options,
   references: (given) => [
     ...meaningReferences(given),

@@ -289,7 +289,6 @@ it('names its vector, its expressions and its field for lint', () => {
     { kind: 'vector', path: ['vector'], name: 'meaning' },
     { kind: 'expression', path: ['where', 'customer'], text: 'value.c', returns: 'any' },
   ])
-  expect(similar.main).toBe('collection')
 })
 
 /** The store, with another search in its collections. */
