@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Analytics, QueryResult, TableSpec } from '../../src/core/analytics.ts'
 import type { Json, JsonObject } from '../../src/core/event.ts'
 import { frontOf, shardOf, shardsOf } from './cluster.ts'
@@ -136,6 +136,13 @@ class ClickHouse implements Analytics {
       `SELECT count() AS rows FROM ${quoteName(this.#engine.database)}.${quoteName(table)}`,
     )
     return Number(rows[0]?.rows)
+  }
+
+  async *changes(_tables: readonly string[], signal: AbortSignal): AsyncGenerator<void> {
+    while (!signal.aborted) {
+      await sleep(1_000, undefined, { signal, ref: false }).catch(() => undefined)
+      if (!signal.aborted) yield
+    }
   }
 
   async close(): Promise<void> {

@@ -140,7 +140,7 @@ function decode(offset: number, bytes: Buffer): StoredLiveEvent {
   const [id, key, timestamp, value]: [string, string | null, number, Json] = JSON.parse(
     bytes.toString('utf8', headBytes, jsonEnd),
   )
-  const event = { offset, id, key, value, timestamp }
+  const event = { offset, appended: bytes.readDoubleLE(1), id, key, value, timestamp }
   if (jsonEnd === bytes.length) return event
   // Copied, because a Float32Array has to begin at a multiple of four.
   const vector = new Float32Array((bytes.length - jsonEnd) / 4)

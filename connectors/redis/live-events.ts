@@ -20,13 +20,14 @@ export function storedEvents(reply: unknown): StoredLiveEvent[] {
   return listOf(reply).map((entry) => {
     const [id, fields] = listOf(entry)
     const [, json, , vector] = listOf(fields)
-    return decode(Number.parseInt(String(id), 10), json, vector)
+    const [offset, appended] = String(id).split('-')
+    return decode(Number(offset), Number(appended), json, vector)
   })
 }
 
-function decode(offset: number, json: unknown, bytes: unknown): StoredLiveEvent {
+function decode(offset: number, appended: number, json: unknown, bytes: unknown): StoredLiveEvent {
   const [id, key, timestamp, value]: [string, string | null, number, Json] = JSON.parse(String(json))
-  const event = { offset, id, key, value, timestamp }
+  const event = { offset, appended, id, key, value, timestamp }
   if (!Buffer.isBuffer(bytes)) return event
   // Copied, because a Float32Array has to begin at a multiple of four.
   const vector = new Float32Array((bytes.length - 1) / 4)

@@ -199,7 +199,8 @@ function prefixed(analytics: Analytics, prefix: string): Analytics {
   return {
     ensureTable: (spec) => analytics.ensureTable({ ...spec, name: prefix + spec.name }),
     insert: (table, rows, token) => analytics.insert(prefix + table, rows, prefix + token),
-    query: (sql, params, signal) => analytics.query(sql, params, signal),
+    query: (sql, params, signal, rows) => analytics.query(sql, params, signal, rows),
+    changes: (tables, signal) => analytics.changes(tables, signal),
     tables: () => analytics.tables(),
     close: async () => {},
   }

@@ -172,13 +172,13 @@ export class Connection implements Feed {
     const message = parse(data)
     if (!message) return
     if (message.type === 'events') {
-      this.#active.get(message.subscription)?.receive(message.events)
+      this.#active.get(message.subscription)?.receive(message.events.filter((event) => 'value' in event))
     } else if (message.type === 'heartbeat') {
       for (const [name, offset] of Object.entries(message.offsets)) this.#active.get(name)?.advance(offset)
     } else if (message.type === 'gap') {
       const { subscription, reason, from, to, count } = message
       this.#active.get(subscription)?.miss({ reason, from, to, count })
-    } else if (message.id !== null) {
+    } else if ('id' in message && message.id !== null) {
       const answer = this.#requests.get(message.id)
       this.#requests.delete(message.id)
       answer?.(message)

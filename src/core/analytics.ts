@@ -1,5 +1,6 @@
 import { type ErrorDetail, MillraceError } from './errors.ts'
 import type { Json, JsonObject } from './event.ts'
+import type { RowFilter } from './principal.ts'
 
 /** The rows themselves cannot be accepted, and none of them was: trying them again cannot help. */
 export class RejectedRows extends MillraceError {
@@ -44,8 +45,19 @@ export interface Analytics {
    * Throws `RejectedRows` if the rows themselves cannot be accepted, `Retryable` if the server is down.
    */
   insert(table: string, rows: readonly JsonObject[], token: string): Promise<void>
-  /** A read-only query. `params` fill `{name:Type}`. Throws `InvalidInput` with ClickHouse's own message. */
-  query(sql: string, params?: Readonly<Record<string, Json>>, signal?: AbortSignal): Promise<QueryResult>
+  /**
+   * A read-only query. `params` fill `{name:Type}`. With `rows` it sees of every table only what the filter lets through,
+   * whatever it says, so its text must be trusted; a table without one of the fields is refused. Throws `InvalidInput` with
+   * ClickHouse's own message.
+   */
+  query(
+    sql: string,
+    params?: Readonly<Record<string, Json>>,
+    signal?: AbortSignal,
+    rows?: RowFilter,
+  ): Promise<QueryResult>
+  /** Yields whenever blocks may have landed in one of the tables, by whatever process; ends when the signal fires. */
+  changes(tables: readonly string[], signal: AbortSignal): AsyncIterable<void>
   tables(): Promise<readonly { readonly name: string; readonly rows: number; readonly bytes: number }[]>
   close(): Promise<void>
 }

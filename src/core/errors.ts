@@ -36,6 +36,12 @@ export class Fatal extends MillraceError {}
 /** The partition belongs to someone else now: what this lane was doing is abandoned, not failed. */
 export class Fenced extends MillraceError {}
 
+/** Nobody was recognised: there is no token or certificate, or it is expired, forged or unknown. */
+export class Unauthenticated extends MillraceError {}
+
+/** The caller is known and may not do this. */
+export class Forbidden extends MillraceError {}
+
 /** The caller asked for something that is not there. `code` ends in `_not_found`. */
 export class NotFound extends MillraceError {}
 

@@ -6,6 +6,11 @@ export interface LiveEvent {
   readonly key: string | null
   readonly value: Json
   readonly timestamp: number
+  /**
+   * The source's offset, where `id` is not the event's position: of two events of one id, the one with the greater version
+   * is the newer. Left out where an id never comes again.
+   */
+  readonly version?: number | undefined
   /** Compared with standing queries. */
   readonly vector?: Float32Array | undefined
 }
@@ -13,6 +18,8 @@ export interface LiveEvent {
 export interface StoredLiveEvent extends LiveEvent {
   /** Position within the channel's epoch, ascending by one. */
   readonly offset: number
+  /** When it was appended, in milliseconds since 1970; ascending with the offsets. */
+  readonly appended: number
 }
 
 export interface ChannelHead {

@@ -1,3 +1,3 @@
 /** What a process does of all that Millrace does. */
-export const roles = ['all', 'embedder'] as const
+export const roles = ['all', 'processor', 'gateway', 'embedder'] as const
 export type Role = (typeof roles)[number]

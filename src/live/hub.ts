@@ -135,6 +135,7 @@ async function begin(
   if (since === 'latest') return { from: next, recovered: true }
   if ('last' in since)
     return { from: await lastMatching(channel, matcher, since.last, head.first, next), recovered: true }
+  if ('time' in since) return { from: next, recovered: true }
   const from = since.offset + 1
   const recovered = since.epoch === channel.epoch && from >= head.first && from <= next
   return { from: recovered ? from : next, recovered }

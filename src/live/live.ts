@@ -1,14 +1,17 @@
+import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
 import { type Encoding, sseEncoding, webSocketEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
 import type { LiveObserver, Transport } from './sender.ts'
-import { type Publish, Session } from './session.ts'
+import { type Caller, type Publish, Session } from './session.ts'
 
 export interface LiveOptions extends HubOptions {
   readonly publish: Publish
-  readonly authenticate?: ((token: string) => Promise<{ expires: number | null } | undefined>) | undefined
+  readonly authenticate: (token: string) => Promise<Principal>
+  readonly audit?: Audit | undefined
   readonly observer?: LiveObserver | undefined
   readonly limits?: Partial<LiveLimits> | undefined
 }
@@ -38,8 +41,8 @@ export class Live {
   }
 
   /** A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. */
-  open(transport: Transport, authenticated: boolean): Session {
-    const session = this.#add(transport, webSocketEncoding, authenticated)
+  open(transport: Transport, caller: Caller): Session {
+    const session = this.#add(transport, webSocketEncoding, caller)
     if (this.closing.aborted) session.close(closeCodes.goingAway, 'shutting down')
     else if (this.#sessions.size > this.limits.sessions) session.close(closeCodes.overloaded, 'too many sessions')
     return session
@@ -49,11 +52,11 @@ export class Live {
    * A client that only listens, with one subscription: server-sent events. Throws as `Hub.subscribe` does, and
    * `Retryable` (`overloaded`) when there are as many sessions as are allowed.
    */
-  async listen(transport: Transport, channel: string, options: SubscribeOptions): Promise<Session> {
+  async listen(transport: Transport, caller: Caller, channel: string, options: SubscribeOptions): Promise<Session> {
     if (this.closing.aborted || this.#sessions.size >= this.limits.sessions) {
       throw new Retryable({ code: 'overloaded', message: 'The server takes no more live sessions at present.' })
     }
-    const session = this.#add(transport, sseEncoding, true)
+    const session = this.#add(transport, sseEncoding, caller)
     try {
       await session.subscribe(0, channel, options)
       return session
@@ -71,12 +74,10 @@ export class Live {
     await this.#hub.close()
   }
 
-  #add(transport: Transport, encoding: Encoding, authenticated: boolean): Session {
-    const { publish, authenticate, observer = silentObserver, logger } = this.#options
-    const context = { hub: this.#hub, publish, authenticate, limits: this.limits, observer, logger }
-    const session: Session = new Session(transport, encoding, context, authenticated, () =>
-      this.#sessions.delete(session),
-    )
+  #add(transport: Transport, encoding: Encoding, caller: Caller): Session {
+    const { publish, authenticate, audit = () => {}, observer = silentObserver, logger } = this.#options
+    const context = { hub: this.#hub, publish, authenticate, audit, limits: this.limits, observer, logger }
+    const session: Session = new Session(transport, encoding, context, caller, () => this.#sessions.delete(session))
     this.#sessions.add(session)
     return session
   }

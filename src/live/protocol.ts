@@ -22,8 +22,11 @@ export interface Similar {
 }
 export const defaultMinScore = 0.4
 
-/** Where to begin: after a position, with the last n matching events, or with what comes from now on (the default). */
-export type Since = ChannelPosition | { readonly last: number } | 'latest'
+/**
+ * Where to begin: after a position, with the last n matching events, with what was appended since a time (milliseconds
+ * since 1970), or with what comes from now on (the default).
+ */
+export type Since = ChannelPosition | { readonly last: number } | { readonly time: number } | 'latest'
 
 export interface SubscribeOptions {
   /** A CEL expression over `value`, `key` and `timestamp`. An event that it fails on does not match. */
@@ -34,12 +37,42 @@ export interface SubscribeOptions {
   readonly conflate?: string | undefined
   /** Events a second at most; what is more is conflated if `conflate` is given, and else the newest are sent. */
   readonly maxRate?: number | undefined
+  /**
+   * Events may come as `DeltaFrame`s. `from`, after a resumption: the client still has the last value of each key of
+   * every event from this offset on, as it would have, had the connection not broken.
+   */
+  readonly delta?: boolean | { readonly from: number } | undefined
+  /** To be told who is on the channel. */
+  readonly presence?: PresenceOptions | undefined
+}
+
+export interface PresenceOptions {
+  /** Be there oneself. Default true; false only looks. */
+  readonly join?: boolean | undefined
+  /** What others are shown of this session. */
+  readonly state?: JsonValue | undefined
 }
 
 export interface SubscribeRequest extends SubscribeOptions {
   readonly id: number
   readonly type: 'subscribe'
   readonly channel: string
+}
+
+export interface QueryOptions {
+  /** Values of the query's parameters, by name. */
+  readonly params?: Readonly<Record<string, JsonValue>> | undefined
+  /** The version that the client has the rows of: if it is still that one, they are not sent again. */
+  readonly since?: ChannelPosition | undefined
+  /** Changes a second at most; what came meanwhile is in the next one. */
+  readonly maxRate?: number | undefined
+}
+
+/** Subscribes to the rows of a query that the server knows by name. */
+export interface QuerySubscribeRequest extends QueryOptions {
+  readonly id: number
+  readonly type: 'subscribe'
+  readonly query: string
 }
 export interface UnsubscribeRequest {
   readonly id: number
@@ -59,7 +92,20 @@ export interface AuthenticateRequest {
   readonly type: 'authenticate'
   readonly token: string
 }
-export type ClientMessage = SubscribeRequest | UnsubscribeRequest | PublishRequest | AuthenticateRequest
+/** Changes what a subscription with `presence` shows of its session. */
+export interface PresenceRequest {
+  readonly id: number
+  readonly type: 'presence'
+  readonly subscription: string
+  readonly state: JsonValue
+}
+export type ClientMessage =
+  | SubscribeRequest
+  | QuerySubscribeRequest
+  | UnsubscribeRequest
+  | PublishRequest
+  | AuthenticateRequest
+  | PresenceRequest
 
 export interface EventFrame {
   readonly offset: number
@@ -71,7 +117,21 @@ export interface EventFrame {
   readonly value: JsonValue
   /** Cosine similarity to `similar`. */
   readonly score?: number | undefined
+  /** Where an `id` can come again: the greater version is the newer event of it. */
+  readonly version?: number | undefined
 }
+
+/** An event of which only what has changed is sent. */
+export interface DeltaFrame extends Omit<EventFrame, 'value'> {
+  readonly key: string
+  /** Offset of the event, of the same key and received by this client, whose value `delta` applies to. */
+  readonly base: number
+  /** A JSON merge patch (RFC 7396). */
+  readonly delta: JsonValue
+}
+
+/** The most keys whose last values are bases of deltas: a client that keeps so many, the latest, has every base. */
+export const deltaKeys = 10_000
 
 /**
  * `conflated`, `sampled`: some events from `from` to `to` were left out, for this client was slow or asked for it.
@@ -92,7 +152,7 @@ export interface SubscribedMessage {
 export interface EventsMessage {
   readonly type: 'events'
   readonly subscription: string
-  readonly events: readonly EventFrame[]
+  readonly events: readonly (EventFrame | DeltaFrame)[]
 }
 export interface GapMessage {
   readonly type: 'gap'
@@ -119,7 +179,66 @@ export interface ErrorMessage {
   readonly retry: boolean
   readonly subscription?: string | undefined
 }
+/** The subscription is over; no event of it follows. */
+export interface EndedMessage {
+  readonly type: 'ended'
+  readonly subscription: string
+  readonly code: string
+  readonly message: string
+  /** Whether the client should subscribe again, from where it was. */
+  readonly retry: boolean
+}
+/** The server is about to close the connection. */
+export interface ReconnectMessage {
+  readonly type: 'reconnect'
+  /** Milliseconds to wait before connecting again: drawn for each client, so that they do not all come at once. */
+  readonly after: number
+  readonly reason: string
+}
+
+/** A session on a channel. */
+export interface PresenceMember {
+  readonly id: string
+  readonly user: string
+  readonly state: JsonValue
+  /** Milliseconds since 1970. */
+  readonly since: number
+}
+/** `members`: everyone there is, first of all and whenever the list begins anew. Otherwise who has come or changed, and who has left. */
+export interface PresenceMessage {
+  readonly type: 'presence'
+  readonly subscription: string
+  readonly members?: readonly PresenceMember[] | undefined
+  readonly joined?: readonly PresenceMember[] | undefined
+  /** Their ids. */
+  readonly left?: readonly string[] | undefined
+}
+
+export type QueryRow = Readonly<Record<string, JsonValue>>
+/** All rows of a query. */
+export interface RowsMessage {
+  readonly type: 'rows'
+  readonly subscription: string
+  /** Ascending; the `offset` to resume from. */
+  readonly version: number
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  readonly rows: readonly QueryRow[]
+}
+/** What has changed since the version sent before: `rows` by their index, of `length` in all. */
+export interface ChangesMessage {
+  readonly type: 'changes'
+  readonly subscription: string
+  readonly version: number
+  readonly length: number
+  readonly rows: readonly (readonly [index: number, row: QueryRow])[]
+}
 export type ServerMessage =
+  | EndedMessage
+  | ReconnectMessage
+  | PresenceMessage
+  | RowsMessage
+  | ChangesMessage
+  | { readonly id: number; readonly type: 'present' }
   | SubscribedMessage
   | EventsMessage
   | GapMessage
@@ -127,7 +246,15 @@ export type ServerMessage =
   | ErrorMessage
   | { readonly id: number; readonly type: 'unsubscribed' }
   | { readonly id: number; readonly type: 'published'; readonly positions: readonly PublishedPosition[] }
-  | { readonly id: number; readonly type: 'authenticated'; readonly expires: number | null }
+  | AuthenticatedMessage
+
+export interface AuthenticatedMessage {
+  readonly id: number
+  readonly type: 'authenticated'
+  /** Milliseconds since 1970 at which the session is closed unless it has authenticated again; null for never. */
+  readonly expires: number | null
+  readonly user: string
+}
 
 export interface PublishedPosition {
   readonly topic: string
@@ -153,6 +280,12 @@ export const closeCodes = {
   serverError: 4003,
   /** As many sessions as the server allows. */
   overloaded: 4004,
+  /** Nothing was subscribed to and nothing asked for a long time. */
+  idle: 4005,
+  /** The token has expired: connect again with a new one. */
+  tokenExpired: 4006,
+  /** More requests than the server takes from one client: come back later. */
+  tooManyRequests: 4007,
   /** Frames that are no messages of this protocol. */
   badFrames: 4500,
   /** No valid token. */

@@ -20,6 +20,7 @@ const similar = z
 const since = z.union([
   z.literal('latest'),
   z.strictObject({ last: z.int().min(0).max(10_000) }),
+  z.strictObject({ time: z.number().min(0) }),
   z.strictObject({ epoch: z.string().max(200), offset: z.int().min(-1) }),
 ])
 
@@ -29,6 +30,8 @@ const options = {
   since: since.optional(),
   conflate: z.string().max(maxExpression).optional(),
   maxRate: z.number().positive().max(1_000_000).optional(),
+  delta: z.union([z.boolean(), z.strictObject({ from: z.int().min(0) })]).optional(),
+  presence: z.strictObject({ join: z.boolean().optional(), state: z.custom<JsonValue>().optional() }).optional(),
 }
 export const subscribeOptions: z.ZodType<SubscribeOptions> = z.strictObject(options)
 

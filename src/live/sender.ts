@@ -2,6 +2,7 @@ import { errorMessage } from '../core/errors.ts'
 import type { GroupBatch } from './channel.ts'
 import type { Matched } from './channel-event.ts'
 import type { Encoding } from './encoding.ts'
+import type { Flow } from './flow.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
 import { closeCodes, type GapReason, type ServerMessage } from './protocol.ts'
@@ -43,7 +44,7 @@ export interface SenderSettings {
  * the limit it is conflated, then sampled, and a client that takes nothing for too long is closed.
  */
 export class Sender implements Connection {
-  readonly subscriptions = new Set<Subscription>()
+  readonly flows = new Set<Flow>()
   readonly #settings: SenderSettings
   #pumping = false
   #stopped = false
@@ -76,10 +77,10 @@ export class Sender implements Connection {
     if (!this.ready) return
     const offsets: Record<string, number> = {}
     let epoch: string | undefined
-    for (const { id, settled, channel } of this.subscriptions) {
-      if (settled === undefined) continue
-      offsets[id] = settled
-      epoch = channel.epoch
+    for (const flow of this.flows) {
+      if (flow.settled === undefined) continue
+      offsets[flow.id] = flow.settled
+      epoch = flow.epoch
     }
     this.#send(this.#settings.encoding.message({ type: 'heartbeat', offsets }, epoch))
   }
@@ -131,9 +132,9 @@ export class Sender implements Connection {
     let more = true
     while (more && this.ready && !this.#stopped) {
       more = false
-      for (const subscription of this.subscriptions) {
+      for (const flow of this.flows) {
         if (!this.ready) break
-        if (subscription.sendSome()) more = true
+        if (flow.sendSome()) more = true
       }
     }
     this.#wakeWhenRateAllows()
@@ -142,8 +143,8 @@ export class Sender implements Connection {
   readonly #taken = (): void => {
     this.#progressAt = performance.now()
     if (this.#stopped || this.#pumping || !this.ready) return
-    for (const subscription of this.subscriptions) {
-      if (!subscription.wants) continue
+    for (const flow of this.flows) {
+      if (!flow.wants) continue
       this.wake()
       return
     }
@@ -152,7 +153,7 @@ export class Sender implements Connection {
   #wakeWhenRateAllows(): void {
     clearTimeout(this.#timer)
     let least = Number.POSITIVE_INFINITY
-    for (const subscription of this.subscriptions) least = Math.min(least, subscription.readyIn ?? least)
+    for (const flow of this.flows) least = Math.min(least, flow.readyIn ?? least)
     if (this.#stopped || least === Number.POSITIVE_INFINITY) return
     this.#timer = setTimeout(() => this.wake(), Math.max(1, least))
   }
@@ -164,11 +165,11 @@ export class Sender implements Connection {
       this.#tooSlow()
       return
     }
-    for (const subscription of this.subscriptions) subscription.conflate()
+    for (const flow of this.flows) flow.conflate()
     let dropped = 1
     while (dropped > 0 && this.#waiting() > 0.5) {
       dropped = 0
-      for (const subscription of this.subscriptions) dropped += subscription.sample()
+      for (const flow of this.flows) dropped += flow.sample()
     }
   }
 
@@ -177,9 +178,9 @@ export class Sender implements Connection {
     const { queuedEvents, queuedBytes } = this.#settings.limits
     let events = 0
     let bytes = 0
-    for (const { outbox } of this.subscriptions) {
-      events += outbox.length
-      bytes += outbox.bytes
+    for (const { queued } of this.flows) {
+      events += queued.events
+      bytes += queued.bytes
     }
     return Math.max(events / queuedEvents, bytes / queuedBytes)
   }

@@ -1,5 +1,7 @@
-import { errorCode, errorMessage, InvalidInput, MillraceError, Retryable } from '../core/errors.ts'
+import type { Audit } from '../core/audit.ts'
+import { errorCode, errorMessage, InvalidInput, MillraceError, Retryable, Unauthenticated } from '../core/errors.ts'
 import type { Position } from '../core/event.ts'
+import type { Principal } from '../core/principal.ts'
 import type { Encoding } from './encoding.ts'
 import type { Hub } from './hub.ts'
 import type { LiveLimits } from './limits.ts'
@@ -20,11 +22,19 @@ export type Publish = (topic: string, events: readonly JsonValue[], key: string 
 export interface SessionContext {
   readonly hub: Hub
   readonly publish: Publish
-  /** Checks a token; left out when none is needed. Answers when it expires, or null for never. */
-  readonly authenticate: ((token: string) => Promise<{ expires: number | null } | undefined>) | undefined
+  /** Who shows the token. Throws `Unauthenticated`. */
+  readonly authenticate: (token: string) => Promise<Principal>
+  readonly audit: Audit
   readonly limits: LiveLimits
   readonly observer: LiveObserver
   readonly logger: Logger
+}
+
+/** The other end of a connection. */
+export interface Caller {
+  /** Undefined while it has to show a token. */
+  readonly principal: Principal | undefined
+  readonly address?: string | undefined
 }
 
 interface Held {
@@ -40,7 +50,9 @@ export class Session {
   readonly #ended: () => void
   readonly #sender: Sender
   readonly #held = new Map<string, Held>()
-  #authenticated: boolean
+  readonly #address: string | undefined
+  /** Undefined until the client has shown who it is. */
+  #principal: Principal | undefined
   #authentication: NodeJS.Timeout | undefined
   #closed = false
   #subscribed = 0
@@ -52,19 +64,20 @@ export class Session {
     transport: Transport,
     encoding: Encoding,
     context: SessionContext,
-    authenticated: boolean,
+    { principal, address }: Caller,
     ended: () => void,
   ) {
     this.#transport = transport
     this.#encoding = encoding
     this.#context = context
-    this.#authenticated = authenticated
+    this.#principal = principal
+    this.#address = address
     this.#ended = ended
     const { limits, observer, logger } = context
     const end = (code: number, reason: string) => this.close(code, reason)
     this.#sender = new Sender({ transport, encoding, limits, observer, logger, end })
     observer.session(encoding.name, 1)
-    if (!authenticated) this.#expectToken()
+    if (!principal) this.#expectToken()
   }
 
   /** A text frame from the client. Never throws: what is wrong is answered. */
@@ -102,7 +115,7 @@ export class Session {
     }
     observer.subscription(channel, 1)
     this.#held.set(id, { subscription, release })
-    this.#sender.subscriptions.add(subscription)
+    this.#sender.flows.add(subscription)
     const { epoch } = subscription.channel
     this.#sender.reply({ id: requestId, type: 'subscribed', subscription: id, epoch, offset: from - 1, recovered })
     subscription.start()
@@ -161,11 +174,13 @@ export class Session {
       }
       this.#requireAuthentication()
       if (message.type === 'subscribe') {
+        if ('query' in message)
+          throw new InvalidInput({ code: 'query_not_found', message: `There is no query "${message.query}".` })
         const { id, channel, filter, similar, since, conflate, maxRate } = message
         await this.subscribe(id, channel, { filter, similar, since, conflate, maxRate })
       } else if (message.type === 'unsubscribe') {
         this.#unsubscribe(message.id, message.subscription)
-      } else {
+      } else if (message.type === 'publish') {
         const positions = await this.#context.publish(message.topic, message.events, message.key)
         this.#sender.reply({ id: message.id, type: 'published', positions })
       }
@@ -182,22 +197,21 @@ export class Session {
   }
 
   async #authenticate(id: number, token: string): Promise<void> {
-    const { authenticate } = this.#context
-    const granted = authenticate ? await authenticate(token) : { expires: null }
-    if (!granted) {
-      const message = 'The token is not valid.'
-      this.#sender.reply({ id, type: 'error', code: 'unauthenticated', message, retry: false })
-      this.close(closeCodes.unauthenticated, message)
-      return
+    try {
+      const principal = await this.#context.authenticate(token)
+      clearTimeout(this.#authentication)
+      this.#principal = principal
+      this.#sender.reply({ id, type: 'authenticated', expires: principal.expires, user: principal.id })
+    } catch (error) {
+      if (!(error instanceof Unauthenticated)) throw error
+      this.#sender.reply(this.#errorReply(id, error))
+      this.close(closeCodes.unauthenticated, error.code)
     }
-    clearTimeout(this.#authentication)
-    this.#authenticated = true
-    this.#sender.reply({ id, type: 'authenticated', expires: granted.expires })
   }
 
   #requireAuthentication(): void {
-    if (this.#authenticated) return
-    throw new InvalidInput({
+    if (this.#principal) return
+    throw new Unauthenticated({
       code: 'unauthenticated',
       message: 'This server needs a token: send {"id":1,"type":"authenticate","token":"…"} first.',
     })
@@ -222,7 +236,7 @@ export class Session {
     const held = this.#held.get(id)
     if (!held) return false
     this.#held.delete(id)
-    this.#sender.subscriptions.delete(held.subscription)
+    this.#sender.flows.delete(held.subscription)
     held.subscription.close()
     held.release()
     this.#context.observer.subscription(held.subscription.channel.name, -1)

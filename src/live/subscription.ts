@@ -2,6 +2,7 @@ import type { Json } from '../core/event.ts'
 import type { Expression } from '../core/expression.ts'
 import type { Channel, Group, GroupBatch, Member } from './channel.ts'
 import { ChannelEvent, type Matched } from './channel-event.ts'
+import type { Flow } from './flow.ts'
 import { matchAlone } from './matcher.ts'
 import { Outbox } from './outbox.ts'
 import type { GapReason, ServerMessage } from './protocol.ts'
@@ -42,7 +43,7 @@ export interface SubscriptionSettings {
  *
  *   catching up --[cursor reaches the channel's next]--> live --[close]--> closed
  */
-export class Subscription implements Member {
+export class Subscription implements Member, Flow {
   readonly id: string
   readonly channel: Channel
   readonly outbox = new Outbox()
@@ -66,12 +67,18 @@ export class Subscription implements Member {
     this.#rate = maxRate === undefined ? undefined : new RateLimit(maxRate)
   }
 
-  /** Every matching event up to this offset was sent or told; undefined while some wait. */
+  get epoch(): string {
+    return this.channel.epoch
+  }
+
+  get queued(): Flow['queued'] {
+    return { events: this.outbox.length, bytes: this.outbox.bytes }
+  }
+
   get settled(): number | undefined {
     return this.outbox.empty ? this.#cursor - 1 : undefined
   }
 
-  /** Whether it has something to send or to read. */
   get wants(): boolean {
     return !this.outbox.empty || this.#state === 'catching up'
   }
@@ -117,7 +124,6 @@ export class Subscription implements Member {
     this.#connection.restart()
   }
 
-  /** Sends what waits, one frame at a time. Answers whether it has more that may be sent at once. */
   sendSome(): boolean {
     if (this.#state === 'closed' || this.#state === 'waiting') return false
     const limit = this.#allowance()
@@ -135,18 +141,15 @@ export class Subscription implements Member {
     return false
   }
 
-  /** Milliseconds until the rate lets the next event go; undefined if it does not hold anything back. */
   get readyIn(): number | undefined {
     if (this.#rate === undefined || this.#state !== 'live' || this.outbox.empty) return undefined
     return this.#rate.readyIn
   }
 
-  /** Makes room, for the client is slow: the latest of each key, and if that is not enough every other event. */
   conflate(): void {
     this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
   }
 
-  /** Answers how many events it dropped. */
   sample(): number {
     const dropped = this.outbox.sample()
     this.#skipped('sampled', dropped)

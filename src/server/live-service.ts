@@ -1,5 +1,7 @@
 import { timingSafeEqual } from 'hono/utils/buffer'
+import { Unauthenticated } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
+import { unrestricted } from '../core/principal.ts'
 import type { Services } from '../core/services.ts'
 import { Live, type LiveLimits, type LiveObserver } from '../live/index.ts'
 import type { Log, Metrics } from '../telemetry/index.ts'
@@ -23,8 +25,11 @@ export function createLive({ services, expressions, auth, metrics, log, limits }
     logger: log,
     observer: observe(metrics),
     limits,
-    authenticate:
-      auth && (async (token) => ((await timingSafeEqual(token, auth.token)) ? { expires: null } : undefined)),
+    authenticate: async (token) => {
+      if (auth === undefined) return unrestricted('local')
+      if (await timingSafeEqual(token, auth.token)) return unrestricted('token')
+      throw new Unauthenticated({ code: 'unauthenticated', message: 'The token is not valid.' })
+    },
     publish: (topic, events, key) => {
       const given = events.map((value) => ({ value }))
       return publish(services, topic, given, key)

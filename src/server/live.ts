@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
+import { unrestricted } from '../core/principal.ts'
 import { channelName, firstProblem, parseEventId, type SubscribeOptions, subscribeOptions } from '../live/index.ts'
 import { readQuery } from './body.ts'
 import type { ServerContext } from './context.ts'
@@ -107,7 +108,7 @@ async function listen(c: Context, live: ServerContext['live']): Promise<Response
   const channel = channelName.safeParse(pathParameter(c, 'channel'))
   if (!channel.success) throw invalid(firstProblem(channel.error))
   const transport = new StreamTransport()
-  transport.session = await live.listen(transport, channel.data, readOptions(c))
+  transport.session = await live.listen(transport, { principal: unrestricted('local') }, channel.data, readOptions(c))
   return eventStream(c, transport.stream)
 }
 

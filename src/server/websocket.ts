@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { unrestricted } from '../core/principal.ts'
 import { closeCodes, protocolName, type Session, type Transport } from '../live/index.ts'
 import type { ServerContext } from './context.ts'
 import { bearerToken, judge, refusal } from './guard.ts'
@@ -64,7 +65,7 @@ function refuse(socket: Duplex, problem: Problem): void {
 }
 
 function serve(client: WebSocket, { live }: Context, authenticated: boolean): Session {
-  const session = live.open(transportOf(client), authenticated)
+  const session = live.open(transportOf(client), { principal: authenticated ? unrestricted('local') : undefined })
   client.on('message', (data, binary) => receive(session, data, binary))
   client.on('close', () => session.disconnected())
   // What broke a connection ends in 'close' as well; without a listener it would end the process.

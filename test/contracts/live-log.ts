@@ -65,7 +65,7 @@ export function liveLogContract(
       await log.append('c', 'lane', events, [1, 2, 3])
       await reopen()
       const stored = await log.read('c', 0, 10)
-      expect(stored.map(({ vector: _, ...rest }) => rest)).toEqual(
+      expect(stored.map(({ vector: _, appended: __, ...rest }) => rest)).toEqual(
         events.map(({ vector: _, ...rest }, offset) => ({ ...rest, offset })),
       )
       expect(stored[0]?.vector).toBeInstanceOf(Float32Array)

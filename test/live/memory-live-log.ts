@@ -22,7 +22,8 @@ export class MemoryLiveLog implements LiveLog {
 
   async append(channel: string, _lane: string, events: readonly LiveEvent[]): Promise<void> {
     const stored = this.#stored(channel)
-    for (const event of events) stored.events.push({ ...event, offset: stored.first + stored.events.length })
+    for (const event of events)
+      stored.events.push({ ...event, offset: stored.first + stored.events.length, appended: Date.now() })
     while (stored.events.length > this.#keep) {
       stored.events.shift()
       stored.first++

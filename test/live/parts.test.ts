@@ -6,7 +6,7 @@ import { closeCodes, shouldReconnect } from '../../src/live/protocol.ts'
 import { RateLimit } from '../../src/live/rate-limit.ts'
 
 function event(offset: number, key: string | null, value: number | null = 1, id = `e${offset}`): Matched {
-  return new Matched(new ChannelEvent('c', { offset, id, key, value, timestamp: 1 }), undefined)
+  return new Matched(new ChannelEvent('c', { offset, id, key, value, timestamp: 1, appended: 1 }), undefined)
 }
 
 describe('outbox', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { unrestricted } from '../../src/core/principal.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
 import { Live, type Session, type Transport } from '../../src/live/index.ts'
 import type { ServerMessage } from '../../src/live/protocol.ts'
@@ -55,7 +56,7 @@ class Subscriber {
   connect(): void {
     this.#session?.disconnected()
     this.#network = new Network((message) => this.#receive(message))
-    this.#session = this.#live.open(this.#network, true)
+    this.#session = this.#live.open(this.#network, { principal: unrestricted('local') })
     const since = this.#at ?? { last: 10_000 }
     this.#session.receive(JSON.stringify({ id: 1, type: 'subscribe', channel: 'c', filter: this.#filter, since }))
   }
@@ -121,6 +122,7 @@ test('whatever the network does: every event once and in order, or a gap that sa
           embedder: async () => new FakeEmbedder(),
           expressions,
           publish: async () => [],
+          authenticate: async () => unrestricted('local'),
           logger: { warn: () => undefined, error: () => undefined },
           limits: { queuedEvents: 12, highWaterBytes: 300, stalledMs: 60_000 },
         })

@@ -144,6 +144,7 @@ const analytics: Analytics = {
     if (sql.includes('nope')) throw new InvalidInput({ code: 'bad_query', message: 'Unknown table nope' })
     return { columns: [{ name: 'one', type: 'UInt8' }], rows: [{ one: 1 }] }
   },
+  async *changes() {},
   tables: async () => [{ name: 'tickets', rows: 3, bytes: 99 }],
   close: async () => undefined,
 }

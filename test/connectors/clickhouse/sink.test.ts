@@ -254,6 +254,7 @@ describe('exactly once', () => {
     return {
       ensureTable: (spec) => analytics.ensureTable(spec),
       query: (sql, params, signal) => analytics.query(sql, params, signal),
+      changes: (tables, signal) => analytics.changes(tables, signal),
       tables: () => analytics.tables(),
       close: () => Promise.resolve(),
       insert: async (table, rows, token) => {
