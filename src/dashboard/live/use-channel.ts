@@ -24,11 +24,10 @@ export const mostPerSecond = 40
 const drawMs = 40
 const nothing: ChannelView = { items: [], subscribed: false, leftOut: 0, error: undefined }
 
-/** The newest events of a channel, and from then on each as it comes. */
+/** The newest events of a channel, and from then on each as it comes. Other `options`, by identity, begin anew. */
 export function useChannel(channel: string | undefined, options: SubscribeOptions): ChannelView {
   const client = useClient()
   const [view, setView] = useState(nothing)
-  const key = JSON.stringify(options)
   useEffect(() => {
     setView(nothing)
     if (channel === undefined) return
@@ -38,7 +37,7 @@ export function useChannel(channel: string | undefined, options: SubscribeOption
       stop()
       subscription.close()
     }
-  }, [client, channel, key])
+  }, [client, channel, options])
   const state = useConnectionState(client)
   return state === 'open' ? view : { ...view, subscribed: false }
 }

@@ -3,6 +3,8 @@ import type { JsonValue, QueryRows } from '../../client/index.ts'
 const mostRows = 200
 
 export function ResultTable({ rows: { columns, rows } }: { readonly rows: QueryRows }) {
+  // A row has no identity but its place.
+  const placed = rows.slice(0, mostRows).map((row, place) => ({ row, place }))
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard.
     <section class="scroll-x" tabIndex={0} aria-label="Result">
@@ -17,7 +19,7 @@ export function ResultTable({ rows: { columns, rows } }: { readonly rows: QueryR
           </tr>
         </thead>
         <tbody>
-          {rows.slice(0, mostRows).map((row, place) => (
+          {placed.map(({ row, place }) => (
             <tr key={place}>
               {columns.map(({ name }) => (
                 <td key={name}>{cellText(row[name])}</td>
