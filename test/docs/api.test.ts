@@ -1,17 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { glob } from 'tinyglobby'
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { openApplication } from '../../src/cli/application.ts'
-import { packageRoot } from '../../src/cli/package.ts'
 import { loadRuntime } from '../../src/config/runtime.ts'
 import type { PipelineControl } from '../../src/core/pipeline.ts'
-import { closeCodes } from '../../src/live/protocol.ts'
-import { subscribeOptions } from '../../src/live/schemas.ts'
 import { createLog } from '../../src/telemetry/index.ts'
-import { named, section, tableRows, textOf } from '../support/documents.ts'
+import { codesIn, named, section, tableRows, textOf } from '../support/documents.ts'
 
 const document = textOf('docs/api.md')
 
@@ -56,14 +52,6 @@ test('every call is told with its parameters, and no other', async () => {
   }
 })
 
-/** The codes of the errors that the files raise. */
-async function codesIn(patterns: readonly string[]): Promise<Set<string>> {
-  const files = await glob([...patterns], { cwd: packageRoot() })
-  return new Set(
-    files.flatMap((file) => [...textOf(file).matchAll(/\bcode: '([a-z_]+)'/g)].map(([, code = '']) => code)),
-  )
-}
-
 test('every code of an error that the API itself raises is told', async () => {
   const codes = await codesIn(['src/server/*.ts', '!src/server/listen.ts', '!src/server/openapi.ts'])
   for (const code of ['invalid_body', 'foreign_host', 'foreign_origin']) codes.add(code)
@@ -77,26 +65,4 @@ test('every code of an error that is told for the API is raised somewhere', asyn
   for (const code of ['invalid_body', 'foreign_host', 'foreign_origin']) raised.add(code)
   const told = tableRows(section(document, 'Errors')).flatMap(([, names = '']) => named(names))
   for (const code of told) if (/^[a-z_]+_[a-z_]+$/.test(code)) expect(raised).toContain(code)
-})
-
-test('every code of an error of the live protocol is told', async () => {
-  const told = tableRows(section(document, 'Error codes')).flatMap(([name = '']) => named(name))
-  const codes = await codesIn(['src/live/*.ts'])
-  codes.delete('overloaded')
-  codes.add('invalid_expression')
-  expect(new Set(told)).toEqual(codes)
-})
-
-test('every close code is told by number and name', () => {
-  const rows = tableRows(section(document, 'Close codes')).map(([code, name]) => [named(name ?? '')[0], Number(code)])
-  expect(Object.fromEntries(rows)).toEqual(closeCodes)
-})
-
-test('every message and option of the live protocol is told', () => {
-  const types = [...textOf('src/live/protocol.ts').matchAll(/readonly type: '([a-z]+)'/g)].map(([, type]) => type)
-  const rows = [...tableRows(section(document, 'Client messages')), ...tableRows(section(document, 'Server messages'))]
-  const first = rows.flatMap(([name = '']) => named(name))
-  const { shape } = z.object({ shape: z.record(z.string(), z.unknown()) }).parse(subscribeOptions)
-  expect(types.length).toBeGreaterThan(10)
-  expect(first.toSorted()).toEqual([...types, ...Object.keys(shape)].toSorted())
 })

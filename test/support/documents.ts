@@ -53,6 +53,14 @@ export function anchors(document: string): Set<string> {
   )
 }
 
+/** The codes of the errors that the files raise. */
+export async function codesIn(patterns: readonly string[]): Promise<Set<string>> {
+  const files = await glob([...patterns], { cwd: packageRoot() })
+  return new Set(
+    files.flatMap((file) => [...textOf(file).matchAll(/\bcode: '([a-z_]+)'/g)].map(([, code = '']) => code)),
+  )
+}
+
 /** What stands between backticks. */
 export function named(text: string): string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)
