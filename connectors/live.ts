@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { defineSink, type EventSink } from '../src/core/component.ts'
-import type { Event } from '../src/core/event.ts'
+import { type Event, positionId } from '../src/core/event.ts'
 import type { LiveEvent } from '../src/core/live-log.ts'
 
 const options = z.strictObject({
@@ -40,9 +40,23 @@ export const live = defineSink({
   },
 })
 
-function liveEvent({ id, key, value, timestamp, vectors }: Event, name: string | undefined): LiveEvent {
+function liveEvent(event: Event, name: string | undefined): LiveEvent {
+  const { id, key, value, timestamp, vectors, position } = event
   const names = Object.keys(vectors)
   const chosen = name ?? (names.length === 1 ? names[0] : undefined)
   const vector = chosen === undefined ? undefined : vectors[chosen]
-  return { id, key, value, timestamp, ...(vector === undefined ? {} : { vector }) }
+  return {
+    id,
+    key,
+    value,
+    timestamp,
+    ...(isOfPosition(event) ? {} : { version: position.offset }),
+    ...(vector === undefined ? {} : { vector }),
+  }
+}
+
+/** Such an id (a piece of a position's event too, `…#2`) never comes again, so its event needs no version. */
+function isOfPosition({ id, position }: Event): boolean {
+  const own = positionId(position)
+  return id === own || id.startsWith(`${own}#`)
 }

@@ -5,10 +5,10 @@ import type { LiveEvent, StoredLiveEvent } from '../../src/core/live-log.ts'
 import type { Store, Table } from './store.ts'
 
 /*
- * event := version u8 | appended f64 | length of the JSON u32 | JSON [id, key, timestamp, value] | vector f32*
+ * event := format u8 | appended f64 | length of the JSON u32 | JSON [id, key, timestamp, value, version?] | vector f32*
  * (little endian), under (channel u32, offset u64), big endian.
  */
-const version = 1
+const format = 1
 const headBytes = 13
 const unlimited = Number.MAX_SAFE_INTEGER
 
@@ -45,11 +45,12 @@ export class LiveChannels {
     channelKey(name)
   }
 
-  encode({ id, key, value, timestamp, vector }: LiveEvent): Buffer {
-    const json = Buffer.from(JSON.stringify([id, key, timestamp, value]))
+  /** Without the time of the append, which `append` sets. */
+  encode({ id, key, value, timestamp, version, vector }: LiveEvent): Buffer {
+    const fields = [id, key, timestamp, value]
+    const json = Buffer.from(JSON.stringify(version === undefined ? fields : [...fields, version]))
     const bytes = Buffer.allocUnsafe(headBytes + json.length + (vector?.byteLength ?? 0))
-    bytes.writeUInt8(version, 0)
-    bytes.writeDoubleLE(Date.now(), 1)
+    bytes.writeUInt8(format, 0)
     bytes.writeUInt32LE(json.length, 9)
     bytes.set(json, headBytes)
     if (vector) bytes.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), headBytes + json.length)
@@ -73,7 +74,13 @@ export class LiveChannels {
   append(name: string, events: readonly Buffer[]): void {
     const channel = this.#find(name) ?? this.#create()
     let { next } = channel
-    for (const event of events) this.#events.putSync(eventKey(channel.id, next++), event)
+    const last = next === 0 ? undefined : this.#events.get(eventKey(channel.id, next - 1))
+    // Ascending, also when the clock is set back.
+    const appended = Math.max(Date.now(), last?.readDoubleLE(1) ?? 0)
+    for (const event of events) {
+      event.writeDoubleLE(appended, 1)
+      this.#events.putSync(eventKey(channel.id, next++), event)
+    }
     this.#set(name, { ...channel, next })
   }
 
@@ -137,10 +144,11 @@ export class LiveChannels {
 
 function decode(offset: number, bytes: Buffer): StoredLiveEvent {
   const jsonEnd = headBytes + bytes.readUInt32LE(9)
-  const [id, key, timestamp, value]: [string, string | null, number, Json] = JSON.parse(
+  const [id, key, timestamp, value, version]: [string, string | null, number, Json, number?] = JSON.parse(
     bytes.toString('utf8', headBytes, jsonEnd),
   )
-  const event = { offset, appended: bytes.readDoubleLE(1), id, key, value, timestamp }
+  const fields = { offset, appended: bytes.readDoubleLE(1), id, key, value, timestamp }
+  const event = version === undefined ? fields : { ...fields, version }
   if (jsonEnd === bytes.length) return event
   // Copied, because a Float32Array has to begin at a multiple of four.
   const vector = new Float32Array((bytes.length - jsonEnd) / 4)

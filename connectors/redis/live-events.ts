@@ -1,9 +1,10 @@
 import type { Json } from '../../src/core/event.ts'
 import type { LiveEvent, StoredLiveEvent } from '../../src/core/live-log.ts'
 
-/** The JSON that an event has in its entry. */
-export function header({ id, key, value, timestamp }: LiveEvent): string {
-  return JSON.stringify([id, key, timestamp, value])
+/** The JSON that an event has in its entry: `[id, key, timestamp, value, version?]`. */
+export function header({ id, key, value, timestamp, version }: LiveEvent): string {
+  const fields = [id, key, timestamp, value]
+  return JSON.stringify(version === undefined ? fields : [...fields, version])
 }
 
 /** One byte in front of the vector tells one of no dimensions from none. */
@@ -26,8 +27,9 @@ export function storedEvents(reply: unknown): StoredLiveEvent[] {
 }
 
 function decode(offset: number, appended: number, json: unknown, bytes: unknown): StoredLiveEvent {
-  const [id, key, timestamp, value]: [string, string | null, number, Json] = JSON.parse(String(json))
-  const event = { offset, appended, id, key, value, timestamp }
+  const [id, key, timestamp, value, version]: [string, string | null, number, Json, number?] = JSON.parse(String(json))
+  const fields = { offset, appended, id, key, value, timestamp }
+  const event = version === undefined ? fields : { ...fields, version }
   if (!Buffer.isBuffer(bytes)) return event
   // Copied, because a Float32Array has to begin at a multiple of four.
   const vector = new Float32Array((bytes.length - 1) / 4)

@@ -3,7 +3,8 @@ import { script } from './script.ts'
 /*
  * A channel is two keys in one slot:
  *
- *   :channel   hash: epoch, next, server → replication id under which it was last written, lane:<lane> → source offset
+ *   :channel   hash: epoch, next, server → replication id under which it was last written, appended → time of the last
+ *              append, lane:<lane> → source offset
  *   :events    stream: an entry <offset>-<time of the append, milliseconds> has the fields e (JSON) and v (vector)
  *
  * Entries are named by their offset, so a read from an offset is one descent of the stream's tree. The stream ends with its
@@ -19,7 +20,7 @@ local meta, events = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local server = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
-local known = redis.call('HMGET', meta, 'epoch', 'next', 'server')
+local known = redis.call('HMGET', meta, 'epoch', 'next', 'server', 'appended')
 local epoch, following = known[1], tonumber(known[2] or '0')
 local function offset_of(entry) return tonumber(string.match(entry[1], '^(%d+)')) end
 local function time_of(entry) return tonumber(string.match(entry[1], '(%d+)$')) end
@@ -75,6 +76,8 @@ export const appendScript = script(`${channel}
 local lane, keep_events, keep_ms = 'lane:' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local last = tonumber(redis.call('HGET', meta, lane) or '-1')
 local first, newest = following, last
+-- Ascending, also when the clock is set back, or another server with another clock takes over.
+now = math.max(now, tonumber(known[4] or '0'))
 for i = 6, #ARGV, 3 do
   local offset = tonumber(ARGV[i])
   if offset > last then
@@ -89,7 +92,8 @@ for i = 6, #ARGV, 3 do
   end
 end
 if following == first then return 0 end
-redis.call('HSET', meta, 'next', string.format('%.0f', following), lane, string.format('%.0f', newest))
+redis.call('HSET', meta, 'next', string.format('%.0f', following), 'appended', string.format('%.0f', now))
+redis.call('HSET', meta, lane, string.format('%.0f', newest))
 if first == 0 then redis.call('PERSIST', meta) end
 redis.call('XTRIM', events, 'MAXLEN', keep_events)
 redis.call('PEXPIRE', events, keep_ms)

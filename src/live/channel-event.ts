@@ -26,8 +26,8 @@ export class ChannelEvent {
 
   /** The JSON of an `EventFrame` without its score. */
   get json(): string {
-    const { offset, id, timestamp, key, value } = this.event
-    this.#json ??= JSON.stringify({ offset, id, time: timestamp, key, value })
+    const { offset, id, timestamp, key, value, version } = this.event
+    this.#json ??= JSON.stringify({ offset, id, time: timestamp, key, value, version })
     return this.#json
   }
 

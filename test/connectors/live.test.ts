@@ -47,6 +47,17 @@ test('pushes events with the only vector they have; a tombstone retracts', async
   ])
 })
 
+test('an id that can come again has its offset as version, one of a position has none', async () => {
+  const tickets = await sink({ channel: 'tickets' })
+  const ids = ['customer 7', 'orders/0/2', 'orders/0/3#2', 'orders/0/1', 'orders/0/50']
+  await tickets.write(
+    ids.map((id, index) => eventAt(index + 1, { id })),
+    sinkContext,
+  )
+  const stored = await log.read('tickets', 0, 10)
+  expect(stored.map(({ version }) => version)).toEqual([1, undefined, undefined, 4, 5])
+})
+
 test('a named vector is taken where there are several', async () => {
   const tickets = await sink({ channel: 'tickets', vector: 'two' })
   const vectors = { one: Float32Array.of(1, 0), two: Float32Array.of(0, 1) }

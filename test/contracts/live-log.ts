@@ -61,8 +61,10 @@ export function liveLogContract(
         event('a', { key: 'k', value: { deep: [1, 'ü', null] }, vector }),
         event('b', { value: null }),
         event('c', { value: 'odd', timestamp: 5.5, vector: new Float32Array(0).subarray(0) }),
+        event('d', { version: 0 }),
+        event('d', { version: 2 ** 53 - 1, vector: Float32Array.of(1) }),
       ]
-      await log.append('c', 'lane', events, [1, 2, 3])
+      await log.append('c', 'lane', events, [1, 2, 3, 4, 5])
       await reopen()
       const stored = await log.read('c', 0, 10)
       expect(stored.map(({ vector: _, appended: __, ...rest }) => rest)).toEqual(
@@ -86,6 +88,18 @@ export function liveLogContract(
       expect(await ids('c', 4)).toEqual([])
       expect(await ids('c', 400)).toEqual([])
       expect(await ids('unknown')).toEqual([])
+    })
+
+    test('appended is the time of the append, and ascends with the offsets', async () => {
+      const before = Date.now()
+      const lanes = ['x', 'y', 'z']
+      for (let n = 0; n < 20; n++) await Promise.all(lanes.map((lane) => append('c', lane, [`${lane}${n}`, n])))
+      const times = (await log.read('c', 0, 100)).map(({ appended }) => appended)
+      expect(times).toHaveLength(60)
+      expect(times).toEqual([...times].sort((one, other) => one - other))
+      // The store's clock may be another, but not by more than a moment.
+      expect(Math.abs((times[0] ?? 0) - before)).toBeLessThan(5_000)
+      expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeLessThan(patienceMs)
     })
 
     test('a channel keeps its epoch over restarts, and has one before its first event', async () => {

@@ -9,6 +9,13 @@ function event(offset: number, key: string | null, value: number | null = 1, id 
   return new Matched(new ChannelEvent('c', { offset, id, key, value, timestamp: 1, appended: 1 }), undefined)
 }
 
+test('an event says its version where its id can come again', () => {
+  const plain = { offset: 3, id: 'i', key: null, value: 1, timestamp: 2, appended: 9 }
+  expect(JSON.parse(new ChannelEvent('c', plain).json)).toEqual({ offset: 3, id: 'i', time: 2, key: null, value: 1 })
+  const versioned = new Matched(new ChannelEvent('c', { ...plain, version: 7 }), 0.5)
+  expect(JSON.parse(versioned.json)).toMatchObject({ offset: 3, version: 7, score: 0.5 })
+})
+
 describe('outbox', () => {
   const keyOf = ({ source }: Matched) => source.event.key
 

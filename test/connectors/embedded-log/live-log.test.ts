@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openEmbeddedLiveLog } from '../../../connectors/embedded-log/index.ts'
 import type { LiveEvent } from '../../../src/core/live-log.ts'
 import { liveLogContract } from '../../contracts/live-log.ts'
@@ -45,6 +45,23 @@ test('keeps events for their time only', async () => {
   await log.append('c', 'lane', events(1), [4])
   expect(await log.head('c')).toMatchObject({ first: 3, next: 4 })
   await log.close()
+})
+
+test('the times of appends ascend though the clock is set back', async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: 2_000_000 })
+  try {
+    const log = await openEmbeddedLiveLog(folder)
+    await log.append('c', 'lane', events(2), [1, 2])
+    vi.setSystemTime(1_500_000)
+    await log.append('c', 'lane', events(1), [3])
+    vi.setSystemTime(2_500_000)
+    await log.append('c', 'lane', events(1), [4])
+    const times = (await log.read('c', 0, 10)).map(({ appended }) => appended)
+    expect(times).toEqual([2_000_000, 2_000_000, 2_000_000, 2_500_000])
+    await log.close()
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('a follower has an event as soon as its append is answered', async () => {
