@@ -20,6 +20,7 @@ import type { Log, Metrics } from '../telemetry/index.ts'
 import type { ReportDownload } from './download-report.ts'
 import { makeFolder } from './folder.ts'
 import { packageRoot } from './package.ts'
+import { assertEmbedded, type Embeddable } from './role-bindings.ts'
 import { openVectorStore } from './vector-stores.ts'
 
 export type Bindings = Omit<Runtime, 'file' | 'base' | 'pipelines' | 'server'>
@@ -46,14 +47,21 @@ export interface ServiceOptions {
   readonly embedderEnded?: ((error: Fatal) => void) | undefined
 }
 
-/** Binds each role to what the runtime says. Nothing is opened, or even loaded, before it is asked for. */
+/**
+ * Binds each part to what the runtime says. Nothing is opened, or even loaded, before it is asked for; what the process's
+ * role has on servers only is then refused with `not_bound`.
+ */
 export function openServices(bindings: Bindings, options: ServiceOptions = {}): OpenServices {
   const { log } = options
-  const { data, clickhouse, query, embedder } = bindings
+  const { data, role, clickhouse, query, embedder } = bindings
   const folder = async (name: string) => {
     const path = join(data, name)
     await makeFolder(path)
     return path
+  }
+  const embedded = (part: Embeddable, name: string) => {
+    assertEmbedded(role, part)
+    return folder(name)
   }
   const limits = { timeMs: query.timeout, rows: query.maxRows, memoryBytes: query.maxMemory }
 
@@ -62,19 +70,21 @@ export function openServices(bindings: Bindings, options: ServiceOptions = {}): 
   const warn = (message: string, fields?: Readonly<Record<string, unknown>>) => log?.warn(message, fields)
   const redis = lazily(async () => openRedisServices(bindings))
   const eventLog = lazily(async () => {
-    if (bindings.kafka === undefined) return openEmbeddedLog(await folder('log'))
+    if (bindings.kafka === undefined) return openEmbeddedLog(await embedded('topics', 'log'))
     const { openKafkaLog } = await import('../../connectors/kafka/index.ts')
     const state = bindings.redis === undefined ? undefined : (await redis.get()).state
     return openKafkaLog(bindings.kafka, { state, log: { warn } })
   })
   const live = lazily(async () =>
-    bindings.redis === undefined ? openEmbeddedLiveLog(await folder('live')) : (await redis.get()).live,
+    bindings.redis === undefined ? openEmbeddedLiveLog(await embedded('channels', 'live')) : (await redis.get()).live,
   )
-  const store = lazily(async () => openVectorStore(bindings, folder))
+  const store = lazily(async () => openVectorStore(bindings, (name) => embedded('collections', name)))
   const places = new Places(eventLog.get)
   const vectors = lazily(async () => placedStore(await store.get(), places))
   const analytics = lazily(async () =>
-    openAnalytics(clickhouse ? { ...clickhouse, limits } : { embedded: await folder('clickhouse'), limits }),
+    openAnalytics(
+      clickhouse ? { ...clickhouse, limits } : { embedded: await embedded('tables', 'clickhouse'), limits },
+    ),
   )
   const cache = async () => {
     if (bindings.redis !== undefined) return { shared: (await redis.get()).vectors }

@@ -14,6 +14,6 @@ export function openTestRunner({ runtime }: Project, downloading?: ReportDownloa
     catalog,
     expressions: createExpressions(),
     open: (folder) =>
-      openServices({ ...runtime, ...embedded, redis: undefined, data: folder }, { models, downloading }),
+      openServices({ ...runtime, ...embedded, role: 'all', redis: undefined, data: folder }, { models, downloading }),
   })
 }

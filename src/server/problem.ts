@@ -43,6 +43,7 @@ const titles: Readonly<Record<number, string>> = {
   422: 'Unprocessable Content',
   426: 'Upgrade Required',
   500: 'Internal Server Error',
+  501: 'Not Implemented',
   503: 'Service Unavailable',
 }
 
@@ -67,6 +68,7 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof InvalidRequest) return { ...problem(error.status, code, message, hint), errors: error.errors }
   if (error instanceof NotFound) return problem(404, code, message, hint)
   if (code === 'fingerprint_mismatch') return problem(409, code, message, hint)
+  if (code === 'not_bound') return problem(501, code, message, hint)
   if (error instanceof InvalidInput) return { ...problem(400, code, message, hint), errors: placesOf(error) }
   if (error instanceof Retryable) return problem(503, code, message, hint)
   return problem(error instanceof Fatal ? 500 : 400, code, message, hint)
