@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
@@ -5,6 +6,7 @@ import { type Encoding, sseEncoding, webSocketEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
+import { reconnectAfter } from './reconnect.ts'
 import type { LiveObserver, Transport } from './sender.ts'
 import { type Caller, type Publish, Session } from './session.ts'
 
@@ -16,14 +18,20 @@ export interface LiveOptions extends HubOptions {
   readonly limits?: Partial<LiveLimits> | undefined
 }
 
+/** Sessions that are closed before other work gets its turn. */
+const closedAtATime = 200
+
 /** All live sessions of the process. */
 export class Live {
   readonly limits: LiveLimits
   readonly #options: LiveOptions
   readonly #hub: Hub
   readonly #sessions = new Set<Session>()
+  readonly #byAddress = new Map<string, number>()
   readonly #heartbeat: NodeJS.Timeout
   readonly #closing = new AbortController()
+  /** How many sessions there were when the server began to close. */
+  #leaving = 0
 
   constructor(options: LiveOptions) {
     this.#options = options
@@ -42,9 +50,9 @@ export class Live {
 
   /** A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. */
   open(transport: Transport, caller: Caller): Session {
+    const refusal = this.#refusal(caller)
     const session = this.#add(transport, webSocketEncoding, caller)
-    if (this.closing.aborted) session.close(closeCodes.goingAway, 'shutting down')
-    else if (this.#sessions.size > this.limits.sessions) session.close(closeCodes.overloaded, 'too many sessions')
+    if (refusal) session.close(...refusal)
     return session
   }
 
@@ -53,8 +61,13 @@ export class Live {
    * `Retryable` (`overloaded`) when there are as many sessions as are allowed.
    */
   async listen(transport: Transport, caller: Caller, channel: string, options: SubscribeOptions): Promise<Session> {
-    if (this.closing.aborted || this.#sessions.size >= this.limits.sessions) {
-      throw new Retryable({ code: 'overloaded', message: 'The server takes no more live sessions at present.' })
+    if (this.#refusal(caller)) {
+      const delayMs = this.#reconnectAfter()
+      throw new Retryable({
+        code: 'overloaded',
+        message: 'The server takes no more live sessions at present.',
+        delayMs,
+      })
     }
     const session = this.#add(transport, sseEncoding, caller)
     try {
@@ -66,20 +79,56 @@ export class Live {
     }
   }
 
-  /** Tells every client to come back later, and stops reading. */
+  /** Tells every client when to come back, a few at a time, and stops reading. */
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#heartbeat)
-    for (const session of [...this.#sessions]) session.close(closeCodes.goingAway, 'shutting down')
+    const sessions = [...this.#sessions]
+    this.#leaving = sessions.length
+    for (const [index, session] of sessions.entries()) {
+      if (index % closedAtATime === 0) await setImmediate()
+      session.close(closeCodes.goingAway, 'shutting down')
+    }
     await this.#hub.close()
   }
 
+  /** Why another session is not let in, as its close code. */
+  #refusal({ address }: Caller): [code: number, reason: string] | undefined {
+    const { sessions, sessionsPerAddress } = this.limits
+    if (this.closing.aborted) return [closeCodes.goingAway, 'shutting down']
+    if (this.#sessions.size >= sessions) return [closeCodes.overloaded, 'too many sessions']
+    if (address !== undefined && (this.#byAddress.get(address) ?? 0) >= sessionsPerAddress) {
+      return [closeCodes.overloaded, 'too many sessions of this address']
+    }
+    return undefined
+  }
+
+  readonly #reconnectAfter = (): number => reconnectAfter(Math.max(this.#leaving, this.#sessions.size))
+
   #add(transport: Transport, encoding: Encoding, caller: Caller): Session {
     const { publish, authenticate, audit = () => {}, observer = silentObserver, logger } = this.#options
-    const context = { hub: this.#hub, publish, authenticate, audit, limits: this.limits, observer, logger }
-    const session: Session = new Session(transport, encoding, context, caller, () => this.#sessions.delete(session))
+    const { limits } = this
+    const context = { hub: this.#hub, publish, authenticate, audit, limits, observer, logger }
+    const session: Session = new Session(
+      transport,
+      encoding,
+      { ...context, reconnectAfter: this.#reconnectAfter },
+      caller,
+      () => {
+        this.#sessions.delete(session)
+        this.#count(caller, -1)
+      },
+    )
     this.#sessions.add(session)
+    this.#count(caller, 1)
     return session
+  }
+
+  #count({ address }: Caller, change: 1 | -1): void {
+    if (address === undefined) return
+    const count = (this.#byAddress.get(address) ?? 0) + change
+    if (count > 0) this.#byAddress.set(address, count)
+    else this.#byAddress.delete(address)
   }
 }
 
