@@ -1,13 +1,13 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Analytics, QueryResult, TableSpec } from '../../src/core/analytics.ts'
+import { readOnlyQuery } from '../../src/core/clickhouse/read-only.ts'
+import { quoteName, quoteString } from '../../src/core/clickhouse/sql.ts'
 import type { Json, JsonObject } from '../../src/core/event.ts'
 import { frontOf, shardOf, shardsOf } from './cluster.ts'
 import { type Engine, execute, type Parameters, type QueryLimits, selectRows } from './engine.ts'
 import { queryError, writeError } from './errors.ts'
-import { readOnlyQuery } from './guard.ts'
 import { toQueryResult } from './results.ts'
 import type { ServerOptions } from './server.ts'
-import { quoteName, quoteString } from './sql.ts'
 import { ensureTable } from './tables.ts'
 
 export type AnalyticsOptions = (

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { ClickHouseClient } from '@clickhouse/client'
+import { quoteName, quoteString } from '../../src/core/clickhouse/sql.ts'
 import { Fatal } from '../../src/core/errors.ts'
 import { type Engine, selectRows } from './engine.ts'
-import { quoteName, quoteString } from './sql.ts'
 
 /*
  * On a cluster the rows of table `t` lie in `t_local`, a replicated table on every server, and `t` is a Distributed

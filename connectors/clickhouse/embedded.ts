@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ClickHouseClient, type ClickHouseClientConfigOptions, createClient } from '@clickhouse/client'
+import { quoteString } from '../../src/core/clickhouse/sql.ts'
 import { errorMessage, Fatal } from '../../src/core/errors.ts'
 import {
   type CompactResult,
@@ -14,7 +15,6 @@ import {
 } from './engine.ts'
 import { serverError } from './errors.ts'
 import { Slots } from './slots.ts'
-import { quoteString } from './sql.ts'
 
 const database = 'millrace'
 /** Each running call holds a thread of libuv's pool of four, which files and LMDB need as well. */

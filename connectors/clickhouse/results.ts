@@ -1,7 +1,7 @@
 import type { QueryResult } from '../../src/core/analytics.ts'
+import { parseType, type TypeNode, unwrap } from '../../src/core/clickhouse/types.ts'
 import { isJsonObject, type Json, type JsonObject } from '../../src/core/event.ts'
 import type { CompactResult } from './engine.ts'
-import { parseType, type TypeNode, unwrap } from './types.ts'
 
 type Reading = (value: Json) => Json
 

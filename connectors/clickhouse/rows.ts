@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Column } from '../../src/core/analytics.ts'
+import { Misfit } from '../../src/core/clickhouse/misfit.ts'
+import { fittingOf } from '../../src/core/clickhouse/values.ts'
 import { errorCode, errorMessage, type Rejection } from '../../src/core/errors.ts'
 import { type Event, isJsonObject, isTombstone, type Json, type JsonObject } from '../../src/core/event.ts'
 import type { Expression, Expressions } from '../../src/core/expression.ts'
-import { Misfit } from './misfit.ts'
-import { fittingOf } from './values.ts'
 
 export interface ColumnSource extends Column {
   /** An expression; undefined for the field of the column's name. */

@@ -1,8 +1,8 @@
 import { z } from 'zod'
+import { isType } from '../../src/core/clickhouse/types.ts'
 import { type BlockSink, type ComponentContext, defineSink, type Reference } from '../../src/core/component.ts'
 import { insertIsolating } from './isolate.ts'
 import { type ColumnSource, rowBuilder } from './rows.ts'
-import { isType } from './types.ts'
 
 const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/
 

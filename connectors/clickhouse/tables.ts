@@ -1,11 +1,11 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { Column, TableSpec } from '../../src/core/analytics.ts'
+import { quoteName, quoteString, singleExpression } from '../../src/core/clickhouse/sql.ts'
+import { parseType } from '../../src/core/clickhouse/types.ts'
 import { Fatal, MillraceError } from '../../src/core/errors.ts'
 import { frontStatement, onCluster, shardsOf, storedTable, tableEngine } from './cluster.ts'
 import { type Engine, execute, selectRows } from './engine.ts'
 import { definitionError } from './errors.ts'
-import { quoteName, quoteString, singleExpression } from './sql.ts'
-import { parseType } from './types.ts'
 
 /**
  * What an `upsert` table has beside its columns. `SELECT *` leaves them out (they are `MATERIALIZED`), and a query that

@@ -1,4 +1,4 @@
-import type { Json } from '../../src/core/event.ts'
+import type { Json } from '../event.ts'
 
 /** A value that a column of its type cannot hold. */
 export class Misfit extends Error {}

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json } from '../../src/core/event.ts'
+import { isJsonObject, type Json } from '../event.ts'
 import { dateReading, instantReading, preciseInstantReading } from './instants.ts'
 import { Misfit, shown } from './misfit.ts'
 import { parseType, type TypeNode } from './types.ts'

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readOnlyQuery } from '../../../connectors/clickhouse/guard.ts'
-import { preciseInstantReading } from '../../../connectors/clickhouse/instants.ts'
-import { quoteName, quoteString, singleExpression, tokenize } from '../../../connectors/clickhouse/sql.ts'
-import { parseType } from '../../../connectors/clickhouse/types.ts'
+import { preciseInstantReading } from '../../../src/core/clickhouse/instants.ts'
+import { readOnlyQuery } from '../../../src/core/clickhouse/read-only.ts'
+import { quoteName, quoteString, singleExpression, tokenize } from '../../../src/core/clickhouse/sql.ts'
+import { parseType } from '../../../src/core/clickhouse/types.ts'
 
 describe('SQL', () => {
   const hostile = fc.string({

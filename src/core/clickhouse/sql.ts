@@ -1,4 +1,4 @@
-import { InvalidInput } from '../../src/core/errors.ts'
+import { InvalidInput } from '../errors.ts'
 
 export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'sign'

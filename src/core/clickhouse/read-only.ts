@@ -1,4 +1,4 @@
-import { InvalidInput } from '../../src/core/errors.ts'
+import { InvalidInput } from '../errors.ts'
 import { type Token, tokenize } from './sql.ts'
 
 const readers = new Set(['SELECT', 'WITH', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN', 'EXISTS'])

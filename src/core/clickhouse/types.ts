@@ -1,4 +1,4 @@
-import { InvalidInput } from '../../src/core/errors.ts'
+import { InvalidInput } from '../errors.ts'
 
 /** A ClickHouse type as written: `Map(String, Array(UInt8))` is a name with two arguments. */
 export interface TypeNode {

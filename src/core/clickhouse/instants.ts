@@ -1,4 +1,4 @@
-import type { Json } from '../../src/core/event.ts'
+import type { Json } from '../event.ts'
 import { Misfit, shown } from './misfit.ts'
 
 const iso = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?)?$/i
