@@ -23,6 +23,7 @@ export async function openApplication(
   const app = createApp({
     ...common,
     live,
+    closing: live.closing,
     pipelines,
     limits: defaultServerLimits,
     version: packageVersion(),

@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { lockData } from '../../connectors/embedded-log/lock.ts'
 import { errorAdvice, type Fatal, Retryable } from '../core/errors.ts'
 import type { Services } from '../core/services.ts'
-import { createEmbedderApp, defaultServerLimits, type Listening, listen } from '../server/index.ts'
-import { createMetrics } from '../telemetry/index.ts'
-import { makeFolder } from './folder.ts'
+import { createEmbedderApp, defaultServerLimits } from '../server/index.ts'
 import { createEmbedderObserver } from './observe.ts'
 import { packageVersion } from './package.ts'
-import { openServices } from './services.ts'
+import { openProcess } from './process.ts'
 import type { Millrace, StartOptions } from './start.ts'
 
 const pauseMs = 1_000
@@ -22,9 +19,6 @@ export async function startEmbedder({
   log,
   downloading,
 }: Pick<StartOptions, 'runtime' | 'log' | 'downloading'>): Promise<Millrace> {
-  await makeFolder(runtime.data)
-  const lock = await lockData(runtime.data)
-  const metrics = createMetrics()
   let missing: string | undefined = 'the model is loading'
   let embedderEnded: (error: Fatal) => void = () => {}
   const broken = new Promise<never>((_, reject) => {
@@ -34,19 +28,15 @@ export async function startEmbedder({
     }
   })
   broken.catch(() => {})
-  const services = openServices(runtime, { log, metrics, downloading, embedderEnded })
+  const opened = await openProcess(runtime, { log, downloading, embedderEnded })
+  const { metrics, services } = opened
   const end = new AbortController()
-  let server: Listening | undefined
   const close = async () => {
-    services.stopDownloads()
-    await server?.close()
     end.abort()
-    metrics.close()
-    await services.close()
-    await lock.release()
+    await opened.close()
   }
   try {
-    const { host, port, token } = runtime.server
+    const { token } = runtime.server
     const context = {
       services,
       auth: token === undefined ? undefined : { token },
@@ -57,8 +47,7 @@ export async function startEmbedder({
       version: packageVersion(),
       limits: defaultServerLimits,
     }
-    server = await listen(createEmbedderApp(context), context, { host, port })
-    await lock.update({ address: server.address })
+    const address = await opened.serve(createEmbedderApp(context), context)
     const ready = loadModel(services, end.signal, (error) => {
       const reason = error === undefined ? undefined : errorAdvice(error)
       // Not with every try; and what ends the process is told by whoever ends it.
@@ -67,7 +56,7 @@ export async function startEmbedder({
     })
     const ended = Promise.all([ready, broken]).then(() => {})
     ended.catch(() => {})
-    return { address: server.address, pipelines: [], ready, ended, stop: close }
+    return { address, pipelines: [], ready, ended, stop: close }
   } catch (error) {
     await close()
     throw error

@@ -1,24 +1,26 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { lockData } from '../../connectors/embedded-log/lock.ts'
-import { parsePipeline } from '../config/pipeline.ts'
-import { InvalidConfig } from '../config/problem.ts'
-import { type Runtime, topicConfig } from '../config/runtime.ts'
-import { errorMessage } from '../core/errors.ts'
-import type { Expressions } from '../core/expression.ts'
+import type { Runtime } from '../config/runtime.ts'
+import { errorAdvice } from '../core/errors.ts'
 import type { PipelineSpec } from '../core/pipeline.ts'
 import type { Services } from '../core/services.ts'
-import { Supervisor } from '../engine/supervisor.ts'
 import { createExpressions } from '../expressions/index.ts'
-import { createApp, createLive, defaultServerLimits, folderFiles, type Listening, listen } from '../server/index.ts'
-import { createMetrics, type Log } from '../telemetry/index.ts'
-import { catalog } from './catalog.ts'
+import {
+  createApp,
+  createGatewayApp,
+  createLive,
+  createProcessorApp,
+  defaultServerLimits,
+  folderFiles,
+  type Readiness,
+} from '../server/index.ts'
+import type { Log } from '../telemetry/index.ts'
 import type { ReportDownload } from './download-report.ts'
-import { makeFolder } from './folder.ts'
-import { createObserver } from './observe.ts'
+import { createEmbedderObserver, createObserver } from './observe.ts'
+import { type OpenPipelines, openPipelines } from './open-pipelines.ts'
 import { packageRoot, packageVersion } from './package.ts'
-import { openServices } from './services.ts'
-import { type StoredPipelines, storedPipelines } from './stored-pipelines.ts'
+import { openProcess, type ServerProcess } from './process.ts'
+import { assertUseful } from './role-bindings.ts'
 
 export interface StartOptions {
   readonly runtime: Runtime
@@ -31,6 +33,7 @@ export interface StartOptions {
 }
 
 const pollMs = 20
+const retryMs = 1_000
 
 /** A running process. */
 export interface Millrace {
@@ -47,113 +50,101 @@ export interface Millrace {
   stop(signal: AbortSignal): Promise<void>
 }
 
-/** The composition root of the role `all`: binds, builds and runs everything in this process. */
+/** The composition root of the roles `all`, `processor` and `gateway`: binds, builds and runs what the role says. */
 export async function startMillrace(options: StartOptions): Promise<Millrace> {
-  const { runtime, specs, log, downloading, drainMs = 20_000 } = options
-  await makeFolder(runtime.data)
-  const lock = await lockData(runtime.data)
-  const metrics = createMetrics()
-  const services = openServices(runtime, { log, metrics, downloading })
-  const expressions = createExpressions()
-  const stored = storedPipelines(join(runtime.data, 'pipelines'))
-  const parse = parser(expressions, services)
-  const supervisor = new Supervisor({
-    context: { services, catalog, expressions, metrics, log, topic: (name) => topicConfig(runtime, name) },
-    parse,
-    keep: stored.keep,
-  })
-  let server: Listening | undefined
-  const close = async () => {
-    await server?.close()
-    metrics.close()
-    await services.close()
-    await lock.release()
-  }
+  const { runtime, log, downloading, drainMs = 20_000 } = options
+  const { role } = runtime
+  assertUseful(runtime)
+  const opened = await openProcess(runtime, { log, downloading })
+  const { metrics, services } = opened
+  const ending = new AbortController()
   try {
-    // Those that were put through the API outrank those of the same name that were started with.
-    const all = new Map([...specs, ...(await loadStored(stored, parse, log))].map((spec) => [spec.name, spec]))
-    const { host, port, token } = runtime.server
-    const auth = token === undefined ? undefined : { token }
-    let started = false
-    const ready = () => {
-      const names = started ? supervisor.starting() : [...all.keys()]
-      const starting = names.map((name) => `pipeline ${name} is starting`)
-      // A pipeline that has failed or waits for a store is no reason to keep requests from the others.
-      return { ready: started && starting.length === 0, reasons: [...starting, ...supervisor.troubles()] }
-    }
-    const context = {
-      services,
-      pipelines: supervisor,
-      expressions,
-      live: createLive({ services, expressions: createExpressions({ bounded: true }), auth, metrics, log }),
-      auth,
-      metrics,
-      observe: createObserver(metrics, supervisor, services.embedderStats),
-      log,
-      ready,
-      version: packageVersion(),
-      limits: defaultServerLimits,
-      dashboard: folderFiles(join(packageRoot(), 'dist/dashboard')),
-    }
-    server = await listen(createApp(context), context, { host, port })
-    await lock.update({ address: server.address })
-    supervisor.start([...all.values()])
-    started = true
+    const pipelines = role === 'gateway' ? undefined : await openPipelines({ ...options, metrics, services })
+    const missing = role === 'gateway' ? untilChannelsAnswer(services, log, ending.signal) : () => undefined
+    const ready = () => readiness(pipelines, missing())
+    const address = await serve(options, opened, { pipelines, ready, closing: ending.signal })
+    pipelines?.start()
     return {
-      address: server.address,
-      pipelines: (await supervisor.list()).map(({ name }) => name),
+      address,
+      pipelines: ((await pipelines?.control.list()) ?? []).map(({ name }) => name),
       ready: until(() => ready().ready),
-      ended: supervisor.ended(),
+      ended: pipelines?.control.ended() ?? new Promise(() => {}),
       stop: async (signal) => {
         // The pipelines first: what they finish still reaches the clients.
-        const drained = drain(supervisor, log, drainMs, signal)
+        const drained = pipelines?.stop(drainMs, signal)
         services.stopDownloads()
         await drained
-        await close()
+        ending.abort()
+        await opened.close()
       },
     }
   } catch (error) {
-    await close()
+    ending.abort()
+    await opened.close()
     throw error
   }
 }
 
-type Parse = (text: string, file: string) => Promise<PipelineSpec>
-
-function parser(expressions: Expressions, { serde }: Services): Parse {
-  return async (text, file) => {
-    const { spec, problems } = await parsePipeline(text, { file, catalog, expressions, serde })
-    if (!spec) throw new InvalidConfig(problems, text)
-    return spec
-  }
+interface Work {
+  readonly pipelines: OpenPipelines | undefined
+  readonly ready: () => Readiness
+  readonly closing: AbortSignal
 }
 
-/** The stored pipelines that can still be started; an error in the log names the others. */
-async function loadStored(stored: StoredPipelines, parse: Parse, log: Log): Promise<PipelineSpec[]> {
-  const specs: PipelineSpec[] = []
-  for (const { file, text } of await stored.load()) {
-    try {
-      specs.push(await parse(text, file))
-    } catch (error) {
-      log.error(`a stored pipeline cannot be started: ${errorMessage(error)}`)
+/** Serves what the role serves. */
+function serve({ runtime, log }: StartOptions, process: ServerProcess, work: Work): Promise<string> {
+  const { metrics, services } = process
+  const { pipelines, ready, closing } = work
+  const { role, server } = runtime
+  const auth = server.token === undefined ? undefined : { token: server.token }
+  const observe =
+    pipelines === undefined
+      ? createEmbedderObserver(metrics, services.embedderStats)
+      : createObserver(metrics, pipelines.control, services.embedderStats)
+  const base = { auth, metrics, observe, log, ready, version: packageVersion(), limits: defaultServerLimits }
+  const running = pipelines && { ...base, pipelines: pipelines.control, closing }
+  if (role === 'processor' && running) return process.serve(createProcessorApp(running), base)
+
+  const expressions = createExpressions({ bounded: true })
+  const context = {
+    ...base,
+    services,
+    expressions,
+    live: createLive({ services, expressions, auth, metrics, log }),
+    dashboard: folderFiles(join(packageRoot(), 'dist/dashboard')),
+  }
+  return process.serve(running ? createApp({ ...context, ...running }) : createGatewayApp(context), context)
+}
+
+/** A pipeline that has failed or waits for a store is no reason to keep requests from the others. */
+function readiness(pipelines: OpenPipelines | undefined, missing: string | undefined): Readiness {
+  const starting = (pipelines?.starting() ?? []).map((name) => `pipeline ${name} is starting`)
+  const reasons = missing === undefined ? starting : [missing, ...starting]
+  return { ready: reasons.length === 0, reasons: [...reasons, ...(pipelines?.control.troubles() ?? [])] }
+}
+
+/**
+ * What keeps a gateway from serving: the channels have never answered yet. A process that is bound to the wrong server thus
+ * never takes the place of one that works; one that has served goes on doing so, whatever happens to the server.
+ */
+function untilChannelsAnswer({ live }: Services, log: Log, signal: AbortSignal): () => string | undefined {
+  let missing: string | undefined = 'the channels have not answered yet'
+  const look = async () => {
+    for (let said = false; !signal.aborted; ) {
+      try {
+        await (await live()).channels()
+        missing = undefined
+        return
+      } catch (error) {
+        missing = errorAdvice(error)
+        if (!said) log.warn('the gateway is not ready yet', { reason: missing })
+        said = true
+      }
+      await delay(retryMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }
-  return specs
-}
-
-/** Stops the pipelines. What they have not finished in time, or when the signal fires, is dropped. */
-async function drain(supervisor: Supervisor, log: Log, milliseconds: number, signal: AbortSignal): Promise<void> {
-  const late = new AbortController()
-  const timer = setTimeout(() => {
-    const seconds = milliseconds / 1_000
-    log.warn(`what was read could not be finished within ${seconds} s; the rest is replayed at the next start`)
-    late.abort()
-  }, milliseconds)
-  try {
-    await supervisor.stop(AbortSignal.any([signal, late.signal]))
-  } finally {
-    clearTimeout(timer)
-  }
+  void look()
+  return () => missing
 }
 
 /** Resolves once the condition holds. Keeps no process from ending. */

@@ -1,7 +1,8 @@
 import { Hono } from 'hono'
 import { MillraceError } from '../core/errors.ts'
+import type { Role } from '../core/role.ts'
 import { collectionRoutes } from './collections.ts'
-import type { BaseContext, EmbedderContext, ServerContext } from './context.ts'
+import type { BaseContext, EmbedderContext, GatewayContext, PipelineContext, ServerContext } from './context.ts'
 import { embeddingRoutes } from './embeddings.ts'
 import { eventRoutes } from './events.ts'
 import { guard } from './guard.ts'
@@ -16,33 +17,49 @@ import { Routes } from './route.ts'
 import { serveStatic } from './static.ts'
 import { topicRoutes } from './topics.ts'
 
+const gatewayRoutes: readonly AddRoutes<GatewayContext>[] = [
+  topicRoutes,
+  eventRoutes,
+  collectionRoutes,
+  queryRoutes,
+  embeddingRoutes,
+  liveRoutes,
+]
+
 /** The whole HTTP API as one application, for whatever runs it. The WebSocket is added by `listen`. */
 export function createApp(context: ServerContext): Hono {
-  const adders = [
-    topicRoutes,
-    eventRoutes,
-    pipelineRoutes,
-    collectionRoutes,
-    queryRoutes,
-    embeddingRoutes,
-    liveRoutes,
-    probeRoutes,
-  ]
+  const adders = [...gatewayRoutes, pipelineRoutes, probeRoutes]
   const app = appOf(context, adders, 'GET /openapi.json describes what there is.')
   serveStatic(app, context.dashboard)
   return app
 }
 
+/** The API of a process of the role `gateway`: all but the pipelines. */
+export function createGatewayApp(context: GatewayContext): Hono {
+  const app = appOf(context, [...gatewayRoutes, probeRoutes], elsewhere('gateway', 'runs no pipelines'))
+  serveStatic(app, context.dashboard)
+  return app
+}
+
+/** The API of a process of the role `processor`. */
+export function createProcessorApp(context: PipelineContext): Hono {
+  return appOf(context, [pipelineRoutes, probeRoutes], elsewhere('processor', 'only runs pipelines'))
+}
+
 /** The API of a process of the role `embedder`. */
 export function createEmbedderApp(context: EmbedderContext): Hono {
-  const hint = 'This process has the role embedder, which only embeds: GET /openapi.json describes what there is.'
-  return appOf(context, [embeddingRoutes, probeRoutes], hint)
+  return appOf(context, [embeddingRoutes, probeRoutes], elsewhere('embedder', 'only embeds'))
+}
+
+/** The hint for a route that is not there. */
+function elsewhere(role: Role, does: string): string {
+  return `This process has the role ${role}, which ${does}: GET /openapi.json describes what there is.`
 }
 
 type AddRoutes<C> = (routes: Routes, context: C) => void
 
-/** `elsewhere`: the hint for a route that is not there. */
-function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[], elsewhere: string): Hono {
+/** `hint`: for a route that is not there. */
+function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[], hint: string): Hono {
   const app = new Hono()
   app.onError((error, c) => {
     const problem = toProblem(error)
@@ -57,7 +74,7 @@ function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[
   })
   app.notFound((c) => {
     const detail = `There is no ${c.req.method} ${c.req.path}.`
-    return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint: elsewhere })
+    return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint })
   })
   app.use(guard(context.auth?.token))
   app.use(async (c, next) => {

@@ -7,7 +7,7 @@ import { duration } from '../core/units.ts'
 import type { Collection, Match, VectorStore } from '../core/vector-store.ts'
 import { defaultRecencyWeight, defaultWordsWeight, search } from '../search/search.ts'
 import { readJson } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, position, request } from './schemas.ts'
@@ -79,7 +79,7 @@ const collections = answer(
   }),
 )
 
-export function collectionRoutes(routes: Routes, { services, limits }: ServerContext): void {
+export function collectionRoutes(routes: Routes, { services, limits }: GatewayContext): void {
   routes.add(
     {
       method: 'get',

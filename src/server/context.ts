@@ -41,12 +41,21 @@ export interface EmbedderContext extends BaseContext {
   readonly services: Pick<Services, 'embedder'>
 }
 
-/** For the whole API. */
-export interface ServerContext extends BaseContext {
-  readonly services: Services
+/** For the role `processor`. */
+export interface PipelineContext extends BaseContext {
   readonly pipelines: PipelineControl
+  /** Fires when the server begins to close: streams end with it. */
+  readonly closing: AbortSignal
+}
+
+/** For the role `gateway`. */
+export interface GatewayContext extends BaseContext {
+  readonly services: Services
   readonly expressions: Expressions
   readonly live: Live
   /** The built dashboard; without it `/` says how to build one. */
   readonly dashboard?: StaticFiles | undefined
 }
+
+/** For the whole API. */
+export interface ServerContext extends PipelineContext, GatewayContext {}

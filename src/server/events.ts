@@ -4,7 +4,7 @@ import { type Json, type LogRecord, sizeOf, type TopicPartition } from '../core/
 import type { EventLog, TopicInfo } from '../core/event-log.ts'
 import type { Codec } from '../core/serde.ts'
 import { readQuery, readText } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import { readEvents } from './event-body.ts'
 import { publish, topicNotFound } from './publish.ts'
 import { pathParameter, type Routes } from './route.ts'
@@ -52,7 +52,7 @@ const readLimit = { events: 500, bytes: 1_000_000 }
 /** Of the newest events of a partition, however many are asked for. */
 const newestBytes = 10_000_000
 
-export function eventRoutes(routes: Routes, { services, limits, live }: ServerContext): void {
+export function eventRoutes(routes: Routes, { services, limits, live }: GatewayContext): void {
   routes.add(
     {
       method: 'post',

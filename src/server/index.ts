@@ -1,4 +1,5 @@
-export { createApp, createEmbedderApp } from './app.ts'
+export { createApp, createEmbedderApp, createGatewayApp, createProcessorApp } from './app.ts'
+export { type AuditTrail, createAuditTrail } from './audit-trail.ts'
 export {
   type BaseContext,
   defaultServerLimits,

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { unrestricted } from '../core/principal.ts'
 import { channelName, firstProblem, parseEventId, type SubscribeOptions, subscribeOptions } from '../live/index.ts'
 import { readQuery } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer } from './schemas.ts'
@@ -38,7 +38,7 @@ const listenQuery = z.object({
 const sample =
   'id: 1f3a:58\ndata: {"offset":58,"id":"support.tickets/0/41","time":1764000000000,"key":null,"value":{"subject":"hi"}}\n\n'
 
-export function liveRoutes(routes: Routes, { services, live }: ServerContext): void {
+export function liveRoutes(routes: Routes, { services, live }: GatewayContext): void {
   routes.add(
     {
       method: 'get',
@@ -104,7 +104,7 @@ export function liveRoutes(routes: Routes, { services, live }: ServerContext): v
   )
 }
 
-async function listen(c: Context, live: ServerContext['live']): Promise<Response> {
+async function listen(c: Context, live: GatewayContext['live']): Promise<Response> {
   const channel = channelName.safeParse(pathParameter(c, 'channel'))
   if (!channel.success) throw invalid(firstProblem(channel.error))
   const transport = new StreamTransport()

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { type PipelineStatus, pipelineStates } from '../core/pipeline.ts'
 import { readQuery, readText } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { PipelineContext } from './context.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, wholeNumber } from './schemas.ts'
 import { type ServerSentEvent, streamEvents } from './sse.ts'
@@ -48,7 +48,7 @@ const example = {
 const one = { description: 'The pipeline.', content: { 'application/json': { schema: pipeline, example } } }
 const largestFile = 1_000_000
 
-export function pipelineRoutes(routes: Routes, { pipelines: control, live }: ServerContext): void {
+export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: PipelineContext): void {
   routes.add(
     {
       method: 'get',
@@ -71,8 +71,7 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, live }: Ser
     },
     async (c) => {
       const { watch, interval } = readQuery(c, watchQuery)
-      if (watch === 'true')
-        return streamEvents(c, live.closing, (signal) => changes(() => control.list(), interval, signal))
+      if (watch === 'true') return streamEvents(c, closing, (signal) => changes(() => control.list(), interval, signal))
       return c.json({ pipelines: await control.list() })
     },
   )

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Json } from '../core/event.ts'
 import { readJson } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import type { Routes } from './route.ts'
 import { answer, anyJson, request } from './schemas.ts'
 
@@ -27,7 +27,7 @@ const tables = answer(
   z.object({ tables: z.array(z.object({ name: z.string(), rows: z.int(), bytes: z.int() })) }),
 )
 
-export function queryRoutes(routes: Routes, { services }: ServerContext): void {
+export function queryRoutes(routes: Routes, { services }: GatewayContext): void {
   routes.add(
     {
       method: 'post',

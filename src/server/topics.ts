@@ -5,7 +5,7 @@ import type { TopicConfig, TopicInfo } from '../core/event-log.ts'
 import type { Serde } from '../core/serde.ts'
 import { byteSize, duration } from '../core/units.ts'
 import { readJson } from './body.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import { findTopic } from './events.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, anyJson, request } from './schemas.ts'
@@ -80,7 +80,7 @@ async function contract(
   }
 }
 
-export function topicRoutes(routes: Routes, { services }: ServerContext): void {
+export function topicRoutes(routes: Routes, { services }: GatewayContext): void {
   const rates = new TopicRates(async () => (await services.log()).topics())
 
   const describe = async (info: TopicInfo, rate: number) => {

@@ -3,11 +3,11 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { unrestricted } from '../core/principal.ts'
 import { closeCodes, protocolName, type Session, type Transport } from '../live/index.ts'
-import type { ServerContext } from './context.ts'
+import type { GatewayContext } from './context.ts'
 import { bearerToken, judge, refusal } from './guard.ts'
 import { type Problem, toProblem } from './problem.ts'
 
-type Context = Pick<ServerContext, 'live' | 'auth' | 'log' | 'limits'>
+type Context = Pick<GatewayContext, 'live' | 'auth' | 'log' | 'limits'>
 
 /**
  * Adds the live WebSocket at `/v1/live`. A client whose token is in the request is let in at once; one that gives none

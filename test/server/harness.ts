@@ -89,6 +89,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
       pipelines,
       expressions,
       live,
+      closing: live.closing,
       auth,
       metrics,
       log: quiet,
