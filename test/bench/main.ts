@@ -3,6 +3,7 @@ import { embedding } from './embedding.ts'
 import { embeddingBaseline } from './embedding-baseline.ts'
 import { embeddingCeiling } from './embedding-ceiling.ts'
 import { embeddingMemory } from './embedding-memory.ts'
+import { fanOut } from './fan-out.ts'
 import type { Benchmark, Figure } from './figure.ts'
 import { kafka } from './kafka.ts'
 import { latency } from './latency.ts'
@@ -22,6 +23,7 @@ const benchmarks: readonly Benchmark[] = [
   embeddingBaseline,
   embeddingMemory,
   standingSpeed,
+  fanOut,
   docsRecall,
 ]
 

@@ -228,6 +228,7 @@ class CountingConnection implements Connection {
   wake(): void {}
   skipped(): void {}
   restart(): void {}
+  ended(): void {}
   fail(error: unknown): void {
     throw error
   }
