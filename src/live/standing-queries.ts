@@ -40,6 +40,12 @@ export class StandingQueries {
     return Math.max(1, Math.floor(scoresAtATime / Math.max(1, this.size)))
   }
 
+  /** Whether one stands under this key, of whatever dimension. */
+  has(key: string): boolean {
+    for (const queries of this.#byDimension.values()) if (queries.has(key)) return true
+    return false
+  }
+
   /** `key` is the same for equal queries. Throws `InvalidInput` (`bad_vector`) for a vector without a direction. */
   add(key: string, vector: Float32Array): StandingQuery {
     const direction = normalised(vector)
@@ -115,6 +121,10 @@ class Queries {
 
   get size(): number {
     return this.#places.size
+  }
+
+  has(key: string): boolean {
+    return this.#places.has(key)
   }
 
   add(key: string, direction: Float32Array, added: number): Place {
