@@ -4,10 +4,12 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { errorCode, errorMessage, MillraceError } from '../core/errors.ts'
+import type { Role } from '../core/role.ts'
 import { isComplete, locateModel, type ModelPlaces, type ModelSettings } from '../embedding/models/locate.ts'
 import { readModel } from '../embedding/models/model.ts'
 import type { RemoteOptions } from '../embedding/remote/index.ts'
 import { packageRoot } from './package.ts'
+import { type Embeddable, notBound } from './role-bindings.ts'
 import { formatBytes } from './table.ts'
 
 /** What one look at the surroundings has found. `fail`: nothing works until someone acts; `warn`: something may not. */
@@ -144,6 +146,12 @@ export async function checkPort(host: string, port: number, ours: string | undef
   if (error === undefined) return { level: 'ok', message: `${where} is free` }
   if (errorCode(error) !== 'EADDRINUSE') return { level: 'fail', message: `${where}: ${error.message}` }
   return { level: 'fail', message: `${where} is in use`, hint: 'end what listens there, or choose another --port' }
+}
+
+/** Something that the role has on servers only, and that is bound to none. A gateway is of no use without channels. */
+export function checkBinding(role: Role, part: Embeddable): Finding {
+  const { message, hint } = notBound(role, part)
+  return { level: role === 'gateway' && part === 'channels' ? 'fail' : 'warn', message, hint }
 }
 
 const connectTimeoutMs = 3_000

@@ -187,7 +187,10 @@ function isOrigin(text: string): boolean {
 
 /** `millrace.yaml`. The single origin of validation, defaults and the environment's twins. */
 export const runtimeSchema = z.strictObject({
-  role: z.enum(roles).default('all').describe('What this process does. embedder: it only embeds, for other processes.'),
+  role: z
+    .enum(roles)
+    .default('all')
+    .describe('What this process does: processor runs pipelines, gateway serves clients, embedder only embeds.'),
   data: text.default('./data').describe('The folder for everything that is embedded.'),
   pipelines: textList.prefault('pipelines/*.yaml').describe('Globs of the pipeline files.'),
   schemas: text.default('schemas').describe('The folder of event schemas by topic.'),

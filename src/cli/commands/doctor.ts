@@ -46,21 +46,24 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
   const checks = await import('../checks.ts')
   const { modelPlaces } = await import('../services.ts')
   const { boundServers } = await import('../bound-servers.ts')
+  const { missingParts } = await import('../role-bindings.ts')
   const { data, server, role, embedder, clickhouse, vectors = {} } = runtime
   const { remote } = embedder
-  const embedsOnly = role === 'embedder'
+  const embeds = role === 'embedder'
+  const hasOwnStores = role === 'all' || role === 'processor'
   const isVectorsBound = Object.values(vectors).some((store) => store !== undefined) && vectors.lancedb === undefined
   return [
     checks.checkNode,
     () => checks.checkFolder(data),
     () => checks.checkSpace(data),
-    () => checks.checkPackage('lmdb', 'the event log and the live log', true),
-    () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', !embedsOnly && !isVectorsBound),
-    () => checks.checkPackage('chdb', 'ClickHouse in the process', !embedsOnly && clickhouse === undefined),
+    () => checks.checkPackage('lmdb', 'the event log and the live log', hasOwnStores || embeds),
+    () => checks.checkPackage('@lancedb/lancedb', 'vectors in the process', hasOwnStores && !isVectorsBound),
+    () => checks.checkPackage('chdb', 'ClickHouse in the process', hasOwnStores && clickhouse === undefined),
     () => checks.checkPackage('onnxruntime-node', 'embeddings', remote === undefined),
     () =>
       remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(embedder, modelPlaces(data)),
-    async () => checks.checkPort(server.host, server.port, await runningAddress(data)),
+    ...missingParts(runtime).map((part) => () => checks.checkBinding(role, part)),
+    async () => checks.checkPort(server.host, server.port, role === 'gateway' ? undefined : await runningAddress(data)),
     ...boundServers(runtime).map(
       ({ name, host, port }) =>
         () =>

@@ -33,7 +33,9 @@ export function addRun(program: Command, cli: Cli): void {
         'millrace run',
         'millrace run pipelines/support-tickets.yaml --port 9000',
         'millrace run --data /var/lib/millrace',
-        'millrace run --role embedder --port 8081 --data ./embedder',
+        'millrace run --role processor --port 8081',
+        'millrace run --role gateway',
+        'millrace run --role embedder --port 8082 --data ./embedder',
       ),
     )
     .action(async (files: string[], _options: RunOptions, command: Command) => {
@@ -79,9 +81,10 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
 
 /** The pipelines that a process of the role runs. */
 async function specsFor(cli: Cli, runtime: Runtime, files: readonly string[]): Promise<readonly PipelineSpec[]> {
-  if (runtime.role === 'embedder') {
+  const { role } = runtime
+  if (role === 'embedder' || role === 'gateway') {
     if (files.length === 0) return []
-    throw new WrongUsage('a process of the role embedder runs no pipelines', 'leave the files out, or the role')
+    throw new WrongUsage(`a process of the role ${role} runs no pipelines`, 'leave the files out, or the role')
   }
   const { findPipelineFiles, readPipelines } = await import('../project.ts')
   const found = await findPipelineFiles(cli, runtime, files)
@@ -120,15 +123,11 @@ function printStarted(
   const dim = (text: string) => terminal.style('dim', text)
   terminal.print(`${terminal.style('bold', `Millrace ${packageVersion()}`)}`)
   terminal.print()
-  if (role === 'embedder') {
-    terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
-    terminal.print(`  embedder   ${embedder.model}`)
-    terminal.print()
-    return
-  }
-  terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
+  const servesPages = role === 'all' || role === 'gateway'
+  if (servesPages) terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
   terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
-  if (pipelines.length === 0) {
+  if (role === 'embedder') terminal.print(`  embedder   ${embedder.model}`)
+  if (pipelines.length === 0 && (role === 'all' || role === 'processor')) {
     terminal.print('  pipelines  none; millrace init writes one to start from')
   }
   for (const [index, name] of pipelines.entries()) {
@@ -136,7 +135,7 @@ function printStarted(
     terminal.print(`  ${index === 0 ? 'pipelines' : '         '}  ${name} ${dim(spec === undefined ? '' : flow(spec))}`)
   }
   const topic = specs.flatMap(({ source }) => (source.kind === 'topics' ? source.topics : []))[0]
-  if (topic !== undefined) {
+  if (topic !== undefined && servesPages) {
     terminal.print()
     terminal.print(
       `  ${dim(`in another terminal: millrace publish ${topic} '{…}' · millrace tap ${topic} · Ctrl-C stops`)}`,
