@@ -1,6 +1,7 @@
 import { noHeaders } from '../core/event.ts'
 import type { Scope } from '../core/expression.ts'
 import type { StoredLiveEvent } from '../core/live-log.ts'
+import type { ConflateKey } from './filters.ts'
 
 /** An event on its way to subscribers. What is derived from it is made once, however many there are. */
 export class ChannelEvent {
@@ -8,6 +9,7 @@ export class ChannelEvent {
   readonly #channel: string
   #json: string | undefined
   #scope: Scope | undefined
+  #conflateKeys: Map<ConflateKey, string | null> | undefined
 
   constructor(channel: string, event: StoredLiveEvent) {
     this.event = event
@@ -37,12 +39,24 @@ export class ChannelEvent {
     this.#scope ??= { value, key, headers: noHeaders, timestamp, position }
     return this.#scope
   }
+
+  /** The expression's result as JSON; null where it fails. */
+  conflateKey(expression: ConflateKey): string | null {
+    this.#conflateKeys ??= new Map()
+    const known = this.#conflateKeys.get(expression)
+    if (known !== undefined) return known
+    const result = expression.evaluate(this)
+    const key = result === undefined ? null : JSON.stringify(result)
+    this.#conflateKeys.set(expression, key)
+    return key
+  }
 }
 
 /** An event that a subscription asked for, with its score if it was compared. */
 export class Matched {
   readonly source: ChannelEvent
   readonly #score: number | undefined
+  #json: string | undefined
 
   constructor(source: ChannelEvent, score: number | undefined) {
     this.source = source
@@ -59,6 +73,7 @@ export class Matched {
 
   get json(): string {
     if (this.#score === undefined) return this.source.json
-    return `${this.source.json.slice(0, -1)},"score":${Math.round(this.#score * 10_000) / 10_000}}`
+    this.#json ??= `${this.source.json.slice(0, -1)},"score":${Math.round(this.#score * 10_000) / 10_000}}`
+    return this.#json
   }
 }

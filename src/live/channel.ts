@@ -1,28 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '../core/errors.ts'
 import type { ChannelHead, LiveLog, StoredLiveEvent } from '../core/live-log.ts'
-import { ChannelEvent, type Matched } from './channel-event.ts'
-import type { Encoding } from './encoding.ts'
+import { ChannelEvent } from './channel-event.ts'
+import { type GroupBatch, groupBatches } from './group-batch.ts'
 import type { Logger } from './logger.ts'
-import { type Match, type Matcher, match } from './matcher.ts'
+import { EventBatch, type Matcher, match } from './matcher.ts'
+import { Slices } from './slices.ts'
 import { type Comparison, StandingQueries } from './standing-queries.ts'
-
-/** What a batch of events is for one group of identical subscriptions. Shared by all of them. */
-export interface GroupBatch extends Match {
-  /** First offset of the batch, and the one after its last. */
-  readonly from: number
-  readonly next: number
-  /** Offsets before `from` that the channel never saw, for they were dropped from the log before it came to them. */
-  readonly lost: { readonly from: number; readonly to: number } | undefined
-  /** Nothing matched, nothing was lost, and all could be compared: there is nothing to tell anyone. */
-  readonly nothing: boolean
-  /** The events as one frame: encoded once for all subscriptions of the same id and encoding. */
-  frame(encoding: Encoding, subscription: string): Uint8Array
-}
+import { RowMemories } from './visibility.ts'
 
 /** A subscription, as its channel sees it. */
 export interface Member {
   receive(batch: GroupBatch): void
+  /** Its expression has taken too long: it is over. */
+  tooCostly(text: string): void
   /** The channel's offsets start anew. */
   restart(): void
 }
@@ -48,6 +39,7 @@ export class Channel {
   readonly epoch: string
   readonly log: LiveLog
   readonly queries = new StandingQueries()
+  readonly rows = new RowMemories()
   readonly #groups = new Map<string, Group>()
   readonly #logger: Logger
   #next: number
@@ -110,46 +102,43 @@ export class Channel {
       const events = rest.slice(0, count).map((event) => new ChannelEvent(this.name, event))
       const comparison = await this.queries.compare(events.map(({ vector }) => vector))
       if (signal.aborted) return
-      this.#handOut(events, comparison)
+      await this.#handOut(new EventBatch(events), comparison, signal)
       rest = rest.slice(count)
     }
   }
 
-  /** In one go: whoever joins or leaves meanwhile does so before or after it. */
-  #handOut(events: readonly ChannelEvent[], comparison: Comparison): void {
+  /**
+   * In slices, if there are very many members: what is appended meanwhile comes together in the next batch. Who joins
+   * or leaves in between does no harm: `next` is beyond the batch from the start, so whoever begins before it reads it
+   * from the log, and whoever has it already ignores it.
+   */
+  async #handOut(batch: EventBatch, comparison: Comparison, signal: AbortSignal): Promise<void> {
+    const { events } = batch
+    this.rows.note(events)
     const from = events[0]?.event.offset ?? this.#next
     const next = (events.at(-1)?.event.offset ?? from - 1) + 1
     const lost = from > this.#next ? { from: this.#next, to: from - 1 } : undefined
     this.#next = next
-    const batchOf = (found: Match): GroupBatch => ({
-      from,
-      next,
-      lost,
-      nothing: found.matched.length === 0 && found.comparable && lost === undefined,
-      ...found,
-      frame: frameCache(this.epoch, found.matched),
-    })
-    const nothing = batchOf({ matched: [], comparable: true })
+    const span = { epoch: this.epoch, from, next, lost }
+    const nothing = groupBatches(span, { matched: [], comparable: true })
+    const slices = new Slices()
     for (const { matcher, members } of this.#groups.values()) {
+      if (members.size === 0) continue
       const { similar } = matcher
       const scores = similar && comparison.scores(similar.query, similar.minScore)
-      const shared = similar && !scores ? nothing : batchOf(match(matcher, events, scores))
-      for (const member of members) member.receive(shared)
+      const batches = similar && !scores ? nothing : groupBatches(span, match(matcher, batch, scores))
+      for (const member of members) {
+        if (matcher.filter?.tooCostly) member.tooCostly(matcher.filter.text)
+        else for (const part of batches) member.receive(part)
+        if (!slices.over) continue
+        await slices.pause()
+        if (signal.aborted) return
+      }
     }
   }
 
   #restart(restarted: () => void): void {
     restarted()
     for (const group of this.#groups.values()) for (const member of group.members) member.restart()
-  }
-}
-
-function frameCache(epoch: string, matched: readonly Matched[]): GroupBatch['frame'] {
-  const frames = new Map<string, Uint8Array>()
-  return (encoding, subscription) => {
-    const key = `${encoding.name} ${subscription}`
-    const frame = frames.get(key) ?? encoding.events(subscription, epoch, matched)
-    frames.set(key, frame)
-    return frame
   }
 }

@@ -1,18 +1,25 @@
 import type { Embedder } from '../core/embedder.ts'
+import { Retryable } from '../core/errors.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { LiveLog } from '../core/live-log.ts'
+import type { RowFilter } from '../core/principal.ts'
 import { Channel, type Group } from './channel.ts'
-import { ChannelEvent } from './channel-event.ts'
+import { ClientExpressions, type Filter } from './filters.ts'
+import type { Gate } from './gate.ts'
+import { begin } from './history.ts'
 import type { Logger } from './logger.ts'
-import { type Matcher, matchAlone } from './matcher.ts'
-import { defaultMinScore, type Similar, type Since, type SubscribeOptions } from './protocol.ts'
+import type { Matcher } from './matcher.ts'
+import { defaultMinScore, type Similar, type SubscribeOptions } from './protocol.ts'
 import { type Connection, Subscription } from './subscription.ts'
+import type { Visibility } from './visibility.ts'
 
 export interface HubOptions {
   readonly log: () => Promise<LiveLog>
   readonly embedder: () => Promise<Embedder>
   readonly expressions: Expressions
   readonly logger: Logger
+  /** Different texts and vectors that events are compared with, at most. */
+  readonly standingQueries: number
 }
 
 interface Entry {
@@ -21,41 +28,69 @@ interface Entry {
   users: number
 }
 
-/** How far back the last n matching events are looked for. */
-const historyEvents = 10_000
-const historyPage = 500
+/** Who subscribes. */
+export interface Subscriber {
+  /** What it sees of the channel; undefined for everything. */
+  readonly rows: RowFilter | undefined
+  /** Its texts are embedded a few at a time, so that nobody else's wait for all of them. */
+  readonly embeddings: Gate
+}
 
 /** The channels that someone is subscribed to. Each is read once, while it has subscribers. */
 export class Hub {
   readonly #options: HubOptions
+  readonly #expressions: ClientExpressions
   readonly #entries = new Map<string, Entry>()
+  readonly #channels = new Set<Channel>()
   readonly #running = new Set<Promise<void>>()
 
   constructor(options: HubOptions) {
     this.#options = options
+    this.#expressions = new ClientExpressions(options.expressions)
   }
 
   /**
    * A subscription that does not flow yet: it waits for `start`, and every one needs its `close`.
-   * Throws `InvalidInput` for an expression that does not compile or a vector of the wrong dimension.
+   * Throws `InvalidInput` for an expression that does not compile or a vector of the wrong dimension, and `Retryable`
+   * (`too_many_queries`) if events are compared with as many texts and vectors as they can be.
    */
-  async subscribe(id: string, name: string, options: SubscribeOptions, connection: Connection): Promise<Subscribed> {
+  async subscribe(
+    id: string,
+    name: string,
+    options: SubscribeOptions,
+    connection: Connection,
+    { rows, embeddings }: Subscriber,
+  ): Promise<Subscribed> {
     const { filter, conflate, maxRate, similar, since = 'latest' } = options
     // Compiled before anything is opened: a mistake costs nothing.
-    const passes = filter === undefined ? undefined : this.#options.expressions.compile(filter, 'bool')
-    const keyOf = conflate === undefined ? undefined : this.#options.expressions.compile(conflate, 'any')
-    const vector = similar && (await this.#vector(similar))
+    const passes = filter === undefined ? undefined : this.#expressions.filter(name, filter)
+    const keyOf = conflate === undefined ? undefined : this.#expressions.conflateKey(name, conflate)
     const entry = this.#acquire(name)
     let group: Group | undefined
+    let visibility: Visibility | undefined
     try {
       const channel = await entry.channel
-      const key = JSON.stringify([filter ?? null, similar ?? null])
-      group = channel.join(key, () => makeMatcher(channel, passes, similar, vector))
-      const { from, recovered } = await begin(channel, group.matcher, since)
-      const subscription = new Subscription({ id, channel, group, from, conflate: keyOf, maxRate }, connection)
-      return { subscription, from, recovered, release: () => this.#release(name, entry) }
+      this.#demandRoom(channel, similar)
+      const vector = similar && (await this.#vector(similar, embeddings))
+      visibility = rows && (await channel.rows.open(rows, channel.log, name))
+      const key = JSON.stringify([filter ?? null, similar ?? null, rows ?? null])
+      group = channel.join(key, () => {
+        this.#demandRoom(channel, similar)
+        return makeMatcher(channel, passes, similar, vector, visibility)
+      })
+      const { matcher } = group
+      const { from, recovered } = await begin(channel, matcher, since)
+      const catchUp = visibility ? { ...matcher, rows: visibility.alone() } : matcher
+      const settings = { id, channel, group, catchUp, from, conflate: keyOf, maxRate }
+      const subscription = new Subscription(settings, connection)
+      const release = () => {
+        visibility?.release()
+        this.#release(name, entry)
+      }
+      return { subscription, from, recovered, release }
     } catch (error) {
       if (group) (await entry.channel).leave(group)
+      visibility?.release()
       this.#release(name, entry)
       throw error
     }
@@ -68,11 +103,24 @@ export class Hub {
     await Promise.all(this.#running)
   }
 
-  async #vector({ text, vector }: Similar): Promise<Float32Array> {
+  async #vector({ text, vector }: Similar, embeddings: Gate): Promise<Float32Array> {
     if (vector) return Float32Array.from(vector)
     const embedder = await this.#options.embedder()
-    const [embedded] = await embedder.embed([text ?? ''], { priority: 'query', purpose: 'query' })
-    return embedded ?? new Float32Array(0)
+    const embedded = await embeddings.pass(() => embedder.embed([text ?? ''], { priority: 'query', purpose: 'query' }))
+    return embedded?.[0] ?? new Float32Array(0)
+  }
+
+  /** Throws `Retryable` (`too_many_queries`) if there is no place for one more text or vector. */
+  #demandRoom({ queries }: Channel, similar: Similar | undefined): void {
+    if (!similar || queries.has(queryKey(similar))) return
+    let standing = 0
+    for (const channel of this.#channels) standing += channel.queries.size
+    if (standing < this.#options.standingQueries) return
+    throw new Retryable({
+      code: 'too_many_queries',
+      message: `Events are compared with ${standing} texts and vectors already, which is as many as the server allows.`,
+      hint: 'Come back later, or subscribe to a text that others have subscribed to.',
+    })
   }
 
   #acquire(name: string): Entry {
@@ -90,9 +138,13 @@ export class Hub {
   async #open(name: string, signal: AbortSignal): Promise<Channel> {
     const log = await this.#options.log()
     const channel = new Channel(name, await log.head(name), log, this.#options.logger)
+    this.#channels.add(channel)
     const running = channel.run(signal, () => this.#entries.delete(name))
     this.#running.add(running)
-    void running.finally(() => this.#running.delete(running))
+    void running.finally(() => {
+      this.#running.delete(running)
+      this.#channels.delete(channel)
+    })
     return channel
   }
 
@@ -114,49 +166,18 @@ export interface Subscribed {
 
 function makeMatcher(
   channel: Channel,
-  filter: Matcher['filter'],
+  filter: Filter | undefined,
   similar: Similar | undefined,
   vector: Float32Array | undefined,
+  visibility: Visibility | undefined,
 ): Matcher {
-  if (!similar || !vector) return { filter, similar: undefined }
-  const query = channel.queries.add(JSON.stringify(similar.text ?? similar.vector), vector)
-  return { filter, similar: { query, minScore: similar.minScore ?? defaultMinScore } }
+  const rows = visibility?.sees
+  if (!similar || !vector) return { rows, filter, similar: undefined }
+  const query = channel.queries.add(queryKey(similar), vector)
+  return { rows, filter, similar: { query, minScore: similar.minScore ?? defaultMinScore } }
 }
 
-/** Where a subscription begins, and whether that is what it asked for. */
-async function begin(
-  channel: Channel,
-  matcher: Matcher,
-  since: Since,
-): Promise<{ readonly from: number; readonly recovered: boolean }> {
-  const head = await channel.log.head(channel.name)
-  // The channel may have been handed events already that this head does not know yet.
-  const next = Math.max(head.next, channel.next)
-  if (since === 'latest') return { from: next, recovered: true }
-  if ('last' in since)
-    return { from: await lastMatching(channel, matcher, since.last, head.first, next), recovered: true }
-  if ('time' in since) return { from: next, recovered: true }
-  const from = since.offset + 1
-  const recovered = since.epoch === channel.epoch && from >= head.first && from <= next
-  return { from: recovered ? from : next, recovered }
-}
-
-/** The offset from which `count` events match up to `next`, or as many as are kept and looked at. */
-async function lastMatching(channel: Channel, matcher: Matcher, count: number, first: number, next: number) {
-  if (count === 0) return next
-  if (!matcher.filter && !matcher.similar) return Math.max(first, next - count)
-  let found = 0
-  let from = next
-  const least = Math.max(first, next - historyEvents)
-  while (from > least) {
-    const start = Math.max(least, from - historyPage)
-    const page = (await channel.log.read(channel.name, start, from - start)).filter(({ offset }) => offset < from)
-    const events = page.map((event) => new ChannelEvent(channel.name, event))
-    const { matched } = matchAlone(matcher, events, channel.queries)
-    const wanted = matched.at(-(count - found))
-    if (wanted) return wanted.offset
-    found += matched.length
-    from = start
-  }
-  return from
+/** The same for what is compared alike. */
+function queryKey({ text, vector }: Similar): string {
+  return JSON.stringify(text ?? vector)
 }

@@ -10,7 +10,7 @@ import { reconnectAfter } from './reconnect.ts'
 import type { LiveObserver, Transport } from './sender.ts'
 import { type Caller, type Publish, Session } from './session.ts'
 
-export interface LiveOptions extends HubOptions {
+export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly publish: Publish
   readonly authenticate: (token: string) => Promise<Principal>
   readonly audit?: Audit | undefined
@@ -36,7 +36,7 @@ export class Live {
   constructor(options: LiveOptions) {
     this.#options = options
     this.limits = { ...defaultLiveLimits, ...options.limits }
-    this.#hub = new Hub(options)
+    this.#hub = new Hub({ ...options, standingQueries: this.limits.standingQueries })
     this.#heartbeat = setInterval(() => {
       for (const session of this.#sessions) session.heartbeat()
     }, this.limits.heartbeatMs)

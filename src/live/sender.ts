@@ -1,12 +1,12 @@
 import { errorMessage } from '../core/errors.ts'
-import type { GroupBatch } from './channel.ts'
 import type { Matched } from './channel-event.ts'
 import type { Encoding } from './encoding.ts'
 import type { Flow } from './flow.ts'
+import type { GroupBatch } from './group-batch.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
 import { closeCodes, type GapReason, type ServerMessage } from './protocol.ts'
-import type { Connection, Subscription } from './subscription.ts'
+import type { Connection, Ending, Subscription } from './subscription.ts'
 
 /** One client's connection, whatever carries it. */
 export interface Transport {
@@ -37,6 +37,8 @@ export interface SenderSettings {
   readonly logger: Logger
   /** Ends the session with a close code. */
   readonly end: (code: number, reason: string) => void
+  /** Ends a subscription, and tells the client why. */
+  readonly endSubscription: (id: string, ending: Ending) => void
 }
 
 /**
@@ -112,6 +114,10 @@ export class Sender implements Connection {
 
   skipped(subscription: Subscription, reason: GapReason, events: number): void {
     this.#settings.observer.skipped(subscription.channel.name, reason, events)
+  }
+
+  ended(subscription: Subscription, ending: Ending): void {
+    this.#settings.endSubscription(subscription.id, ending)
   }
 
   fail(error: unknown): void {

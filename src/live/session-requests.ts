@@ -2,6 +2,7 @@ import type { AuditEntry } from '../core/audit.ts'
 import { errorCode, Forbidden, InvalidInput, MillraceError, Retryable, Unauthenticated } from '../core/errors.ts'
 import type { Action, Principal } from '../core/principal.ts'
 import { type Credentials, demand } from './credentials.ts'
+import type { Gate } from './gate.ts'
 import {
   type AuthenticateRequest,
   type ClientMessage,
@@ -13,8 +14,8 @@ import {
 } from './protocol.ts'
 import type { Sender } from './sender.ts'
 import type { SessionContext } from './session.ts'
-import type { Ending, Held, SessionSubscriptions } from './session-subscriptions.ts'
-import type { Subscription } from './subscription.ts'
+import type { Held, SessionSubscriptions } from './session-subscriptions.ts'
+import type { Ending, Subscription } from './subscription.ts'
 
 /** What requests may use of their session. */
 export interface Asked {
@@ -23,6 +24,7 @@ export interface Asked {
   readonly credentials: Credentials
   readonly subscriptions: SessionSubscriptions
   readonly sender: Sender
+  readonly embeddings: Gate
   readonly end: (code: number, reason: string) => void
 }
 
@@ -77,15 +79,23 @@ async function open(
   channel: string,
   options: SubscribeOptions,
   principal: Principal,
-  { context, credentials, sender }: Asked,
+  { context, credentials, sender, embeddings }: Asked,
 ): Promise<HeldChannel> {
-  const rows = JSON.stringify(principal.rows('subscribe', channel))
+  const visible = principal.rows('subscribe', channel)
+  const rows = JSON.stringify(visible)
   const review = (current: Principal): Ending | undefined => {
     if (!current.may('subscribe', channel)) return { ...forbidden(current, channel), retry: false }
     if (JSON.stringify(current.rows('subscribe', channel)) === rows) return undefined
     return { code: 'rows_changed', message: `What you see of "${channel}" has changed: subscribe again.`, retry: true }
   }
-  const { subscription, from, recovered, release } = await context.hub.subscribe(id, channel, options, sender)
+  const subscriber = { rows: visible, embeddings }
+  const { subscription, from, recovered, release } = await context.hub.subscribe(
+    id,
+    channel,
+    options,
+    sender,
+    subscriber,
+  )
   context.observer.subscription(channel, 1)
   const held = {
     flow: subscription,

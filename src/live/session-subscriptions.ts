@@ -1,11 +1,8 @@
 import { InvalidInput } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Flow } from './flow.ts'
-import type { EndedMessage } from './protocol.ts'
 import type { Sender } from './sender.ts'
-
-/** Why a subscription ends without the client having asked for it. */
-export type Ending = Pick<EndedMessage, 'code' | 'message' | 'retry'>
+import type { Ending } from './subscription.ts'
 
 /** A subscription of a session, to a channel or to a query. */
 export interface Held {

@@ -4,6 +4,7 @@ import type { Position } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import { Credentials } from './credentials.ts'
 import type { Encoding } from './encoding.ts'
+import { Gate } from './gate.ts'
 import type { Hub } from './hub.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
@@ -13,6 +14,7 @@ import { clientMessage, firstProblem } from './schemas.ts'
 import { type LiveObserver, Sender, type Transport } from './sender.ts'
 import { type Asked, answer, errorReply, subscribe } from './session-requests.ts'
 import { SessionSubscriptions } from './session-subscriptions.ts'
+import type { Ending } from './subscription.ts'
 
 export type Publish = (topic: string, events: readonly JsonValue[], key: string | undefined) => Promise<Position[]>
 
@@ -65,12 +67,14 @@ export class Session {
     this.#ended = ended
     const { limits, observer, logger } = context
     const end = (code: number, reason: string) => this.close(code, reason)
-    const sender = new Sender({ transport, encoding, limits, observer, logger, end })
+    const endSubscription = (id: string, ending: Ending) => subscriptions.end(id, ending)
+    const sender = new Sender({ transport, encoding, limits, observer, logger, end, endSubscription })
     this.#sender = sender
     this.#meter = new RequestMeter(limits)
     const credentials = new Credentials(principal, limits.authenticateMs, end)
     const subscriptions = new SessionSubscriptions(sender, limits.subscriptions)
-    this.#asked = { context, address, credentials, subscriptions, sender, end }
+    const embeddings = new Gate(limits.embeddings)
+    this.#asked = { context, address, credentials, subscriptions, sender, embeddings, end }
     observer.session(encoding.name, 1)
   }
 
@@ -130,6 +134,7 @@ export class Session {
     this.#sender.stop()
     this.#asked.credentials.stop()
     this.#asked.subscriptions.close()
+    this.#asked.embeddings.close()
     this.#context.observer.session(this.#encoding.name, -1)
     this.#ended()
   }

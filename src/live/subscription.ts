@@ -1,16 +1,15 @@
-import type { Json } from '../core/event.ts'
-import type { Expression } from '../core/expression.ts'
-import type { Channel, Group, GroupBatch, Member } from './channel.ts'
+import type { Channel, Group, Member } from './channel.ts'
 import { ChannelEvent, type Matched } from './channel-event.ts'
+import { type ConflateKey, tooCostly, tooCostlyCode } from './filters.ts'
 import type { Flow } from './flow.ts'
-import { matchAlone } from './matcher.ts'
+import { frameBytes, type GroupBatch } from './group-batch.ts'
+import { type Matcher, matchAlone } from './matcher.ts'
 import { Outbox } from './outbox.ts'
-import type { GapReason, ServerMessage } from './protocol.ts'
+import type { EndedMessage, GapReason, ServerMessage } from './protocol.ts'
 import { RateLimit } from './rate-limit.ts'
 
 const pageEvents = 500
 const frameEvents = 1_000
-const frameBytes = 256 * 1024
 
 /** What a subscription needs of its session. */
 export interface Connection {
@@ -23,17 +22,24 @@ export interface Connection {
   /** Something waits in the outbox, or the next page of the log is to be read. */
   wake(): void
   skipped(subscription: Subscription, reason: GapReason, events: number): void
+  /** The subscription cannot go on: it is to be closed, and the client told. */
+  ended(subscription: Subscription, ending: Ending): void
   fail(error: unknown): void
   restart(): void
 }
+
+/** Why a subscription ends without the client having asked for it. */
+export type Ending = Pick<EndedMessage, 'code' | 'message' | 'retry'>
 
 export interface SubscriptionSettings {
   readonly id: string
   readonly channel: Channel
   readonly group: Group
+  /** What it asks for, of the events that it reads from the log by itself. */
+  readonly catchUp: Matcher
   /** The first offset that it shall be sent. */
   readonly from: number
-  readonly conflate: Expression<Json> | undefined
+  readonly conflate: ConflateKey | undefined
   readonly maxRate: number | undefined
 }
 
@@ -48,8 +54,9 @@ export class Subscription implements Member, Flow {
   readonly channel: Channel
   readonly outbox = new Outbox()
   readonly #group: Group
+  readonly #catchUp: Matcher
   readonly #connection: Connection
-  readonly #conflate: Expression<Json> | undefined
+  readonly #conflate: ConflateKey | undefined
   readonly #rate: RateLimit | undefined
   /** The next offset to be looked at. All below it was sent, waits in the outbox, was told as a gap or does not match. */
   #cursor: number
@@ -57,10 +64,11 @@ export class Subscription implements Member, Flow {
   #reading = false
   #toldIncomparable = false
 
-  constructor({ id, channel, group, from, conflate, maxRate }: SubscriptionSettings, connection: Connection) {
+  constructor({ id, channel, group, catchUp, from, conflate, maxRate }: SubscriptionSettings, connection: Connection) {
     this.id = id
     this.channel = channel
     this.#group = group
+    this.#catchUp = catchUp
     this.#connection = connection
     this.#cursor = from
     this.#conflate = conflate
@@ -120,6 +128,11 @@ export class Subscription implements Member, Flow {
     if (!this.outbox.empty) this.#connection.wake()
   }
 
+  tooCostly(text: string): void {
+    if (this.#state === 'closed') return
+    this.#connection.ended(this, { code: tooCostlyCode, message: tooCostly(text), retry: false })
+  }
+
   restart(): void {
     this.#connection.restart()
   }
@@ -127,7 +140,7 @@ export class Subscription implements Member, Flow {
   sendSome(): boolean {
     if (this.#state === 'closed' || this.#state === 'waiting') return false
     const limit = this.#allowance()
-    if (limit < 1) return false
+    if (limit < 1 || this.#isClosed) return false
     for (const gap of this.outbox.takeGaps()) {
       this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
     }
@@ -148,6 +161,7 @@ export class Subscription implements Member, Flow {
 
   conflate(): void {
     this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
+    if (this.#conflate?.tooCostly) this.tooCostly(this.#conflate.text)
   }
 
   sample(): number {
@@ -182,7 +196,9 @@ export class Subscription implements Member, Flow {
       const first = page[0]?.offset ?? (await this.channel.log.head(this.channel.name)).first
       if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
       const events = page.map((event) => new ChannelEvent(this.channel.name, event))
-      const { matched, comparable } = matchAlone(this.#group.matcher, events, this.channel.queries)
+      const { matched, comparable } = matchAlone(this.#catchUp, events, this.channel.queries)
+      const { filter } = this.#group.matcher
+      if (filter?.tooCostly) return this.tooCostly(filter.text)
       if (!comparable) this.#tellIncomparable()
       this.outbox.push(matched)
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
@@ -195,13 +211,13 @@ export class Subscription implements Member, Flow {
     this.#connection.wake()
   }
 
+  get #isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
   readonly #keyOf = ({ source }: Matched): string | null => {
     if (!this.#conflate || source.retracts) return source.event.key
-    try {
-      return JSON.stringify(this.#conflate(source.scope))
-    } catch {
-      return null
-    }
+    return source.conflateKey(this.#conflate)
   }
 
   #skipped(reason: GapReason, events: number): void {

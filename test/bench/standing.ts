@@ -6,6 +6,7 @@ import type { Embedder } from '../../src/core/embedder.ts'
 import { type Event, noHeaders } from '../../src/core/event.ts'
 import type { LaneState } from '../../src/core/state.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
+import { Gate } from '../../src/live/gate.ts'
 import { Hub } from '../../src/live/hub.ts'
 import type { Connection } from '../../src/live/subscription.ts'
 import { classify } from '../../src/processors/classify.ts'
@@ -60,12 +61,14 @@ async function queries(count: number): Promise<Figure[]> {
   const log = await openEmbeddedLiveLog(folder.path)
   const noEmbedder = () => Promise.reject(new Error('every query comes with its vector'))
   const logger = { warn: console.error, error: console.error }
-  const hub = new Hub({ log: async () => log, embedder: noEmbedder, expressions: createExpressions(), logger })
+  const expressions = createExpressions()
+  const hub = new Hub({ log: async () => log, embedder: noEmbedder, expressions, logger, standingQueries: count })
+  const subscriber = { rows: undefined, embeddings: new Gate(1) }
   const connection = new CountingConnection()
   for (let index = 0; index < count; index++) {
     // One event in ten is near one of the queries.
     const similar = { vector: [...unitVector(index * 10)], minScore: 0.6 }
-    const { subscription } = await hub.subscribe(`${index}`, 'events', { similar }, connection)
+    const { subscription } = await hub.subscribe(`${index}`, 'events', { similar }, connection, subscriber)
     subscription.start()
   }
   let offset = 0

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import { Channel, type GroupBatch } from '../../src/live/channel.ts'
+import { Channel } from '../../src/live/channel.ts'
+import type { GroupBatch } from '../../src/live/group-batch.ts'
 import { MemoryLiveLog } from './memory-live-log.ts'
 
 const logger = { warn: () => undefined, error: () => undefined }
@@ -22,7 +23,11 @@ test('a channel whose epoch changes while it cannot be read is not read on from 
   const received: number[] = []
   let restarts = 0
   const group = channel.join('', () => ({ filter: undefined, similar: undefined }))
-  group.members.add({ receive: ({ next }) => received.push(next), restart: () => restarts++ })
+  group.members.add({
+    receive: ({ next }) => received.push(next),
+    restart: () => restarts++,
+    tooCostly: () => undefined,
+  })
   log.failures = 2
   const stop = new AbortController()
   const running = channel.run(stop.signal, () => undefined)
@@ -74,7 +79,11 @@ describe('with very many standing queries', () => {
     await follow(1_000, (channel) => {
       const query = channel.queries.add('own', vectorOf(5))
       const group = channel.join('own', () => ({ filter: undefined, similar: { query, minScore: 0.99 } }))
-      group.members.add({ receive: (batch) => received.push(batch), restart: () => undefined })
+      group.members.add({
+        receive: (batch) => received.push(batch),
+        restart: () => undefined,
+        tooCostly: () => undefined,
+      })
       most = channel.queries.vectorsAtATime
     })
     expect(received.length).toBeGreaterThan(1)
@@ -90,7 +99,11 @@ describe('with very many standing queries', () => {
       expect(channel.next).toBe(0)
       const query = channel.queries.add('own', vectorOf(5))
       const group = channel.join('own', () => ({ filter: undefined, similar: { query, minScore: 0.99 } }))
-      group.members.add({ receive: (batch) => received.push(batch), restart: () => undefined })
+      group.members.add({
+        receive: (batch) => received.push(batch),
+        restart: () => undefined,
+        tooCostly: () => undefined,
+      })
     })
     expect(received.flatMap(({ matched }) => matched.map(({ offset }) => offset))).toEqual([5, 69, 133, 197, 261])
   })
