@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis'
-import { openRedis, type RedisSettings } from '../../../connectors/redis/index.ts'
+import { openRedis, type PresenceOptions, type RedisSettings } from '../../../connectors/redis/index.ts'
 import type { LiveLog } from '../../../src/core/live-log.ts'
+import type { Presence } from '../../../src/core/presence.ts'
 import type { StateStore } from '../../../src/core/state.ts'
 
 /** Deletes every key of one server or cluster that belongs to a prefix. */
@@ -14,6 +15,7 @@ export async function removeKeys({ url = '', cluster }: RedisSettings, prefix: s
       }
     }
     await client.del(`${prefix}:channels`)
+    await client.del(`${prefix}:processes`)
   } finally {
     client.disconnect()
   }
@@ -29,6 +31,22 @@ export function openLive(settings: RedisSettings): LiveLog {
     read: live.read.bind(live),
     follow: live.follow.bind(live),
     channels: live.channels.bind(live),
+    close: () => redis.close(),
+  }
+}
+
+/** Presence alone; closing it closes its connections. */
+export function openPresence(settings: RedisSettings, options: PresenceOptions = {}): Presence {
+  const redis = openRedis(settings, { presence: options })
+  const { presence } = redis
+  return {
+    join: presence.join.bind(presence),
+    leave: presence.leave.bind(presence),
+    members: presence.members.bind(presence),
+    size: presence.size.bind(presence),
+    watch: presence.watch.bind(presence),
+    count: presence.count.bind(presence),
+    subscriptions: presence.subscriptions.bind(presence),
     close: () => redis.close(),
   }
 }
