@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { missingParts } from '../../src/cli/role-bindings.ts'
 import { leaves, twinOf } from '../../src/config/environment.ts'
 import { loadRuntime } from '../../src/config/runtime.ts'
 import { runtimeSchema } from '../../src/config/runtime-schema.ts'
 import { images } from '../services/services.ts'
 import { environmentOf, networks, root, serviceNamed, services, volumes } from './compose.ts'
 
-const others = Object.keys(services).filter((name) => name !== 'millrace')
+const ours = ['millrace', 'gateway']
+const others = Object.keys(services).filter((name) => !ours.includes(name))
 
 describe.each(Object.entries(services))('%s', (_name, service) => {
   test('has an image of a fixed version', () => {
@@ -35,7 +37,7 @@ describe.each(Object.entries(services))('%s', (_name, service) => {
 
 test('nothing can be reached from other machines', () => {
   const published = Object.values(services).flatMap(({ ports }) => ports)
-  expect(published).toEqual([expect.stringMatching(/^127\.0\.0\.1:/)])
+  expect(published).toEqual(ours.map(() => expect.stringMatching(/^127\.0\.0\.1:/)))
 })
 
 test('the servers can be reached by Millrace alone', () => {
@@ -48,6 +50,21 @@ test('Millrace waits until every server says that it is healthy', () => {
     Object.fromEntries(others.map((name) => [name, { condition: 'service_healthy' }])),
   )
   for (const name of others) expect(serviceNamed(name).healthcheck, name).toBeDefined()
+})
+
+test('gateways are there when they are asked for, with the servers and the token of Millrace, beside its lock', async () => {
+  const { profiles, command, depends_on, image, volumes } = serviceNamed('gateway')
+  expect(profiles).toEqual(['gateways'])
+  expect(serviceNamed('millrace').profiles).toEqual([])
+  expect(command).toEqual(['run', '--role', 'gateway'])
+  expect(depends_on).toEqual({ millrace: { condition: 'service_healthy' } })
+  expect({ image, volumes }).toEqual({
+    image: serviceNamed('millrace').image,
+    volumes: serviceNamed('millrace').volumes,
+  })
+  expect(environmentOf('gateway')).toEqual(environmentOf('millrace'))
+  const env = { ...environmentOf('gateway'), MILLRACE_ROLE: 'gateway' }
+  expect(missingParts(await loadRuntime({ env, cwd: '/nowhere' }))).toEqual([])
 })
 
 test('every setting of Millrace is one that it knows', () => {

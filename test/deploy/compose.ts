@@ -10,6 +10,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean()])
 const service = z.object({
   image: z.string(),
   build: z.object({ dockerfile: z.string() }).loose().optional(),
+  profiles: z.array(z.string()).default([]),
   command: z.array(z.string()).default([]),
   restart: z.string().optional(),
   environment: z.record(z.string(), scalar).default({}),
