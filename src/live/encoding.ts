@@ -1,22 +1,51 @@
-import type { Matched } from './channel-event.ts'
+import { deflatedTextFrame, textFrame } from './frame.ts'
 import type { ServerMessage } from './protocol.ts'
+
+/** An event as JSON, in full or as what has changed. */
+export interface EventText {
+  readonly offset: number
+  readonly json: string
+}
 
 /** How messages become bytes for one kind of connection. */
 export interface Encoding {
   readonly name: 'websocket' | 'sse'
-  events(subscription: string, epoch: string, events: readonly Matched[]): Uint8Array
+  /** `shared`: the bytes go to many clients, so that some work on them pays. */
+  events(subscription: string, epoch: string, events: readonly EventText[], shared: boolean): Uint8Array
   message(message: ServerMessage, epoch: string | undefined): Uint8Array
 }
 
 const encoder = new TextEncoder()
 
+/** Messages as they are, for carriers that frame them themselves. */
+export const jsonEncoding: Encoding = {
+  name: 'websocket',
+  events: (subscription, _epoch, events) => encoder.encode(eventsMessage(subscription, events)),
+  message: (message) => encoder.encode(JSON.stringify(message)),
+}
+
+/** Whole frames of a WebSocket. */
 export const webSocketEncoding: Encoding = {
   name: 'websocket',
-  events: (subscription, _epoch, events) =>
-    encoder.encode(
-      `{"type":"events","subscription":${JSON.stringify(subscription)},"events":[${events.map(({ json }) => json).join(',')}]}`,
-    ),
-  message: (message) => encoder.encode(JSON.stringify(message)),
+  events: (subscription, _epoch, events) => textFrame(eventsMessage(subscription, events)),
+  message: (message) => textFrame(JSON.stringify(message)),
+}
+
+/** From so many bytes on deflating pays: for many clients, and for one. */
+const leastShared = 1_024
+const leastOwn = 4_096
+
+/** The same for clients with permessage-deflate: deflated where it pays. */
+export const deflateEncoding: Encoding = {
+  name: 'websocket',
+  events: (subscription, _epoch, events, shared) =>
+    deflatedTextFrame(eventsMessage(subscription, events), shared ? leastShared : leastOwn),
+  message: (message) => deflatedTextFrame(JSON.stringify(message), leastOwn),
+}
+
+function eventsMessage(subscription: string, events: readonly EventText[]): string {
+  const texts = events.map(({ json }) => json).join(',')
+  return `{"type":"events","subscription":${JSON.stringify(subscription)},"events":[${texts}]}`
 }
 
 /**

@@ -54,7 +54,7 @@ export class GroupBatch implements Match, Span {
     for (const known of this.#frames) {
       if (known.encoding === encoding && known.subscription === subscription) return known.frame
     }
-    const frame = encoding.events(subscription, this.epoch, this.matched)
+    const frame = encoding.events(subscription, this.epoch, this.matched, true)
     this.#frames.push({ encoding, subscription, frame })
     return frame
   }

@@ -2,13 +2,14 @@ import { setImmediate } from 'node:timers/promises'
 import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
-import { type Encoding, sseEncoding, webSocketEncoding } from './encoding.ts'
+import { type Encoding, jsonEncoding, sseEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
 import { reconnectAfter } from './reconnect.ts'
 import type { LiveObserver, Transport } from './sender.ts'
 import { type Caller, type Publish, Session } from './session.ts'
+import { Slices } from './slices.ts'
 
 export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly publish: Publish
@@ -37,9 +38,7 @@ export class Live {
     this.#options = options
     this.limits = { ...defaultLiveLimits, ...options.limits }
     this.#hub = new Hub({ ...options, standingQueries: this.limits.standingQueries })
-    this.#heartbeat = setInterval(() => {
-      for (const session of this.#sessions) session.heartbeat()
-    }, this.limits.heartbeatMs)
+    this.#heartbeat = setInterval(() => void this.#heartbeats(), this.limits.heartbeatMs)
     this.#heartbeat.unref()
   }
 
@@ -48,10 +47,13 @@ export class Live {
     return this.#closing.signal
   }
 
-  /** A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. */
-  open(transport: Transport, caller: Caller): Session {
+  /**
+   * A WebSocket client. Hand its frames to `receive`, and call `disconnected` when it is gone. `encoding`: what the
+   * transport takes, if it does not make frames of messages itself.
+   */
+  open(transport: Transport, caller: Caller, encoding: Encoding = jsonEncoding): Session {
     const refusal = this.#refusal(caller)
-    const session = this.#add(transport, webSocketEncoding, caller)
+    const session = this.#add(transport, encoding, caller)
     if (refusal) session.close(...refusal)
     return session
   }
@@ -90,6 +92,15 @@ export class Live {
       session.close(closeCodes.goingAway, 'shutting down')
     }
     await this.#hub.close()
+  }
+
+  /** In slices, for there may be thousands. */
+  async #heartbeats(): Promise<void> {
+    const slices = new Slices()
+    for (const session of [...this.#sessions]) {
+      session.heartbeat()
+      if (slices.over) await slices.pause()
+    }
   }
 
   /** Why another session is not let in, as its close code. */

@@ -93,7 +93,7 @@ export class Sender implements Connection {
   }
 
   frame(subscription: Subscription, events: readonly Matched[]): Uint8Array {
-    return this.#settings.encoding.events(subscription.id, subscription.channel.epoch, events)
+    return this.#settings.encoding.events(subscription.id, subscription.channel.epoch, events, false)
   }
 
   sharedFrame(subscription: Subscription, batch: GroupBatch): Uint8Array {

@@ -2,10 +2,12 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { unrestricted } from '../core/principal.ts'
-import { closeCodes, protocolName, type Session, type Transport } from '../live/index.ts'
+import { protocolName, type Session } from '../live/index.ts'
 import type { GatewayContext } from './context.ts'
 import { bearerToken, judge, refusal } from './guard.ts'
+import { KeepAlive } from './keep-alive.ts'
 import { type Problem, toProblem } from './problem.ts'
+import { deflateOptions, WebSocketTransport, withSmallWindow } from './websocket-transport.ts'
 
 type Context = Pick<GatewayContext, 'live' | 'auth' | 'log' | 'limits'>
 
@@ -16,8 +18,10 @@ type Context = Pick<GatewayContext, 'live' | 'auth' | 'log' | 'limits'>
 export function acceptWebSockets(server: Server, context: Context): { close(): void } {
   const sockets = new WebSocketServer({
     noServer: true,
+    // Of what a client has deflated too: more than this is not inflated.
     maxPayload: context.limits.bodyBytes,
-    clientTracking: true,
+    clientTracking: false,
+    perMessageDeflate: deflateOptions,
     handleProtocols: (offered) => (offered.has(protocolName) ? protocolName : false),
   })
   const keepAlive = new KeepAlive(context.live.limits.heartbeatMs)
@@ -26,8 +30,9 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
     void admit(request, context).then(
       (admitted) => {
         if (typeof admitted !== 'boolean') return refuse(socket, admitted)
+        takeSmallWindow(request)
         sockets.handleUpgrade(request, socket, head, (client) => {
-          keepAlive.add(client, serve(client, context, admitted))
+          keepAlive.add(client, serve(client, new WebSocketTransport(client, socket), context, admitted))
         })
         return undefined
       },
@@ -64,8 +69,14 @@ function refuse(socket: Duplex, problem: Problem): void {
   )
 }
 
-function serve(client: WebSocket, { live }: Context, authenticated: boolean): Session {
-  const session = live.open(transportOf(client), { principal: authenticated ? unrestricted('local') : undefined })
+function takeSmallWindow({ headers }: IncomingMessage): void {
+  const offers = headers['sec-websocket-extensions']
+  if (offers !== undefined) headers['sec-websocket-extensions'] = withSmallWindow(offers)
+}
+
+function serve(client: WebSocket, transport: WebSocketTransport, { live }: Context, authenticated: boolean): Session {
+  const caller = { principal: authenticated ? unrestricted('local') : undefined }
+  const session = live.open(transport, caller, transport.encoding)
   client.on('message', (data, binary) => receive(session, data, binary))
   client.on('close', () => session.disconnected())
   // What broke a connection ends in 'close' as well; without a listener it would end the process.
@@ -76,53 +87,4 @@ function serve(client: WebSocket, { live }: Context, authenticated: boolean): Se
 function receive(session: Session, data: unknown, binary: boolean): void {
   if (binary || !Buffer.isBuffer(data)) session.badFrame('Messages are JSON in text frames.')
   else session.receive(data.toString('utf8'))
-}
-
-function transportOf(client: WebSocket): Transport {
-  return {
-    get buffered() {
-      return client.bufferedAmount
-    },
-    send: (frame, taken) => client.send(frame, { binary: false }, taken),
-    pause: () => client.pause(),
-    resume: () => client.resume(),
-    close: (code, reason) => {
-      client.close(code, reason)
-      // A client that does not answer the close is not waited for.
-      setTimeout(() => client.terminate(), 2_000).unref()
-    },
-  }
-}
-
-/** Closes clients from which nothing was heard for a whole interval, not even the answer to a ping. */
-class KeepAlive {
-  readonly #heard = new WeakSet<WebSocket>()
-  readonly #sessions = new Map<WebSocket, Session>()
-  readonly #timer: NodeJS.Timeout
-
-  constructor(intervalMs: number) {
-    this.#timer = setInterval(() => this.#check(), intervalMs)
-    this.#timer.unref()
-  }
-
-  add(client: WebSocket, session: Session): void {
-    const hear = () => this.#heard.add(client)
-    hear()
-    this.#sessions.set(client, session)
-    client.on('pong', hear)
-    client.on('message', hear)
-    client.on('close', () => this.#sessions.delete(client))
-  }
-
-  close(): void {
-    clearInterval(this.#timer)
-  }
-
-  #check(): void {
-    for (const [client, session] of this.#sessions) {
-      // From a client that is paused, for it has asked for much, nothing can be heard.
-      if (this.#heard.delete(client) || client.isPaused) client.ping()
-      else session.close(closeCodes.timedOut, 'nothing was heard')
-    }
-  }
 }
