@@ -1,0 +1,48 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { StoredLiveEvent } from '../../src/core/live-log.ts'
+import { Channel } from '../../src/live/channel.ts'
+import { begin } from '../../src/live/history.ts'
+import { MemoryLiveLog } from './memory-live-log.ts'
+
+/** Holds events from `first` on that were appended at given times. */
+class TimedLiveLog extends MemoryLiveLog {
+  reads = 0
+  readonly #first: number
+  readonly #times: readonly number[]
+  constructor(first: number, times: readonly number[]) {
+    super()
+    this.#first = first
+    this.#times = times
+  }
+  override async head() {
+    return { epoch: 'e', first: this.#first, next: this.#first + this.#times.length }
+  }
+  override async read(_channel: string, from: number, limit: number): Promise<StoredLiveEvent[]> {
+    this.reads++
+    return this.#times
+      .map((appended, index) => {
+        const offset = this.#first + index
+        return { offset, appended, id: `${offset}`, key: null, value: 1, timestamp: 0 }
+      })
+      .filter(({ offset }) => offset >= from)
+      .slice(0, limit)
+  }
+}
+const logger = { warn: () => undefined, error: () => undefined }
+const everything = { filter: undefined, similar: undefined }
+
+test('the first event appended at or after a time, in a few reads', async () => {
+  const times = fc.array(fc.nat(50), { maxLength: 60 }).map((list) => list.sort((one, other) => one - other))
+  await fc.assert(
+    fc.asyncProperty(times, fc.nat(5), fc.nat(52), async (appended, first, time) => {
+      const log = new TimedLiveLog(first, appended)
+      const channel = new Channel('c', await log.head(), log, logger)
+      const { from, recovered } = await begin(channel, everything, { time })
+      const index = appended.findIndex((at) => at >= time)
+      expect(from).toBe(first + (index < 0 ? appended.length : index))
+      expect(recovered).toBe(first === 0 || (appended[0] ?? Number.POSITIVE_INFINITY) < time)
+      expect(log.reads).toBeLessThanOrEqual(7)
+    }),
+  )
+})
