@@ -1,12 +1,15 @@
-import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate } from 'node:timers/promises'
 import type { Analytics, QueryResult, TableSpec } from '../../src/core/analytics.ts'
 import { readOnlyQuery } from '../../src/core/clickhouse/read-only.ts'
 import { quoteName, quoteString } from '../../src/core/clickhouse/sql.ts'
 import type { Json, JsonObject } from '../../src/core/event.ts'
+import type { RowFilter } from '../../src/core/principal.ts'
+import { Changes, versionsOf } from './changes.ts'
 import { frontOf, shardOf, shardsOf } from './cluster.ts'
 import { type Engine, execute, type Parameters, type QueryLimits, selectRows } from './engine.ts'
 import { queryError, writeError } from './errors.ts'
 import { toQueryResult } from './results.ts'
+import { type TableFilters, tableFilters } from './row-filter.ts'
 import type { ServerOptions } from './server.ts'
 import { ensureTable } from './tables.ts'
 
@@ -53,11 +56,13 @@ const insertSettings = {
 
 class ClickHouse implements Analytics {
   readonly #engine: Engine
+  readonly #changes: Changes
   /** Of the cluster, as it was when a table was last looked at. */
   #shards: Promise<number> | undefined
 
   constructor(engine: Engine) {
     this.#engine = engine
+    this.#changes = new Changes(engine.shared ? (tables) => versionsOf(engine, tables) : undefined)
   }
 
   async ensureTable(spec: TableSpec): Promise<void> {
@@ -81,6 +86,7 @@ class ClickHouse implements Analytics {
         'FORMAT JSONCompactEachRow',
       ].join(' ')
       await this.#engine.write((client) => execute(client, sql, body))
+      this.#changes.changed(table)
     } catch (error) {
       throw writeError(error, this.#engine.name, `insert into ${table}`)
     }
@@ -99,13 +105,15 @@ class ClickHouse implements Analytics {
     return { insert_shard_id: shardOf(token, await this.#shards) }
   }
 
-  async query(sql: string, params?: Parameters, signal?: AbortSignal): Promise<QueryResult> {
+  async query(sql: string, params?: Parameters, signal?: AbortSignal, rows?: RowFilter): Promise<QueryResult> {
     const checked = readOnlyQuery(sql)
+    let filters: TableFilters | undefined
     try {
-      return toQueryResult(await this.#engine.read(checked, params, signal))
+      if (rows !== undefined) filters = await tableFilters(this.#engine, checked, rows)
+      return toQueryResult(await this.#engine.read(checked, params, signal, filters?.setting))
     } catch (error) {
       signal?.throwIfAborted()
-      throw queryError(error, this.#engine.name)
+      throw queryError(filters?.explain(error) ?? error, this.#engine.name)
     }
   }
 
@@ -138,11 +146,8 @@ class ClickHouse implements Analytics {
     return Number(rows[0]?.rows)
   }
 
-  async *changes(_tables: readonly string[], signal: AbortSignal): AsyncGenerator<void> {
-    while (!signal.aborted) {
-      await sleep(1_000, undefined, { signal, ref: false }).catch(() => undefined)
-      if (!signal.aborted) yield
-    }
+  changes(tables: readonly string[], signal: AbortSignal): AsyncIterable<void> {
+    return this.#changes.watch(tables, signal)
   }
 
   async close(): Promise<void> {

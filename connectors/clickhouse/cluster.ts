@@ -35,6 +35,11 @@ export function onCluster({ cluster }: Engine): string {
   return cluster === undefined ? '' : `ON CLUSTER ${quoteName(cluster)}`
 }
 
+/** A table of every server of a cluster, or of the one there is. */
+export function onAllReplicas(cluster: string | undefined, table: string): string {
+  return cluster === undefined ? table : `clusterAllReplicas(${quoteString(cluster)}, ${table})`
+}
+
 /** The engine of the table that has the rows. */
 export function tableEngine({ cluster }: Pick<Engine, 'cluster'>, upsert: boolean): string {
   const versions = upsert ? ['`_version`', '`_deleted`'] : []

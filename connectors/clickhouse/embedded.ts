@@ -55,14 +55,19 @@ export async function openEmbedded(folder: string, limits: QueryLimits): Promise
     return client
   }
   const writing = ['SET ROLE writer', `CREATE DATABASE IF NOT EXISTS ${database}`, `USE ${database}`]
-  const reading = [`USE ${database}`, ...settingStatements(limits), 'SET ROLE NONE', 'SET readonly = 1']
+  const reading = [`USE ${database}`, ...settingStatements(limits), 'SET ROLE NONE']
   const administrator = await connect(writing)
   const writer = await connect(writing)
-  const readers = await Promise.all(Array.from({ length: readerCount }, () => connect(reading)))
+  const readers = await Promise.all(
+    Array.from({ length: readerCount }, () => connect([...reading, 'SET readonly = 1'])),
+  )
+  // The filter is a setting, and this connection is given another one for each query.
+  const filteringReader = await connect([...reading, 'SET readonly = 2'])
 
   const administrators = new Slots([administrator], longestQueue)
   const writers = new Slots([writer], longestQueue)
   const readerSlots = new Slots(readers, longestQueue)
+  const filteringSlots = new Slots([filteringReader], longestQueue)
   const end = (mark: string) =>
     administrators.use((client) =>
       client.command({ query: `KILL QUERY WHERE startsWith(query, ${quoteString(mark)}) ASYNC` }),
@@ -72,18 +77,25 @@ export async function openEmbedded(folder: string, limits: QueryLimits): Promise
     name: 'ClickHouse',
     database,
     cluster: undefined,
+    shared: false,
     // An insert that was answered is on the disk, not only with the operating system.
     tableSettings: { fsync_after_insert: 1, fsync_part_directory: 1 },
     administer: (work) => administrators.use((client) => leavingNothing(client, work)),
     write: (work) => writers.use(work),
-    read: (sql, params, signal) =>
-      readerSlots.use(
-        (reader) => leavingNothing(reader, (client) => readOne(client, sql, params, signal, end)),
+    read: (sql, params, signal, filters) =>
+      (filters === undefined ? readerSlots : filteringSlots).use(
+        (reader) =>
+          leavingNothing(reader, async (client) => {
+            if (filters !== undefined) {
+              await client.command({ query: `SET additional_table_filters = ${quoteString(filters)}` })
+            }
+            return readOne(client, sql, params, signal, end)
+          }),
         signal,
       ),
     close: async () => {
-      await Promise.all([administrators.idle(), writers.idle(), readerSlots.idle()])
-      for (const client of [administrator, writer, ...readers]) await client.close()
+      await Promise.all([administrators, writers, readerSlots, filteringSlots].map((slots) => slots.idle()))
+      for (const client of [administrator, writer, ...readers, filteringReader]) await client.close()
       root.close()
     },
   }

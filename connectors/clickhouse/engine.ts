@@ -28,14 +28,24 @@ export interface Engine {
   readonly database: string
   /** The cluster that tables are made on; undefined for a single server. */
   readonly cluster: string | undefined
+  /** Whether others write to it as well. */
+  readonly shared: boolean
   /** Settings of the tables that are made here, beyond those every table has. */
   readonly tableSettings: Readonly<Record<string, number>>
   /** With all rights: definitions and what they need to know. */
   administer<T>(work: (client: ClickHouseClient) => Promise<T>): Promise<T>
   /** With all rights, beside definitions and queries. */
   write<T>(work: (client: ClickHouseClient) => Promise<T>): Promise<T>
-  /** With the right to read the tables, within the limits. */
-  read(sql: string, params: Parameters | undefined, signal: AbortSignal | undefined): Promise<CompactResult>
+  /**
+   * With the right to read the tables, within the limits. `filters` is the value of `additional_table_filters`, without
+   * which nothing is read: throws `Fatal` (`row_filter_not_applied`) where it does not arrive.
+   */
+  read(
+    sql: string,
+    params: Parameters | undefined,
+    signal: AbortSignal | undefined,
+    filters: string | undefined,
+  ): Promise<CompactResult>
   close(): Promise<void>
 }
 

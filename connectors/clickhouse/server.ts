@@ -3,6 +3,7 @@ import { Agent } from 'node:https'
 import { type ClickHouseClientConfigOptions, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { errorMessage, Fatal } from '../../src/core/errors.ts'
 import { type Engine, limitSettings, parsedResult, type QueryLimits, readSettings } from './engine.ts'
+import { FilterProbe, filterSetting } from './filter-probe.ts'
 import { Slots } from './slots.ts'
 
 export interface ServerOptions {
@@ -90,6 +91,7 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
     wait_end_of_query: 1 as const,
     cancel_http_readonly_queries_on_client_close: 1 as const,
   }
+  const probe = new FilterProbe(`ClickHouse at ${origin}`, cluster)
   const definitions = new Slots(Array(mostAtOnce).fill(administrator), longestQueue)
   const writes = new Slots(Array(mostAtOnce).fill(writer), longestQueue)
   const reads = new Slots(Array(mostAtOnce).fill(reader), longestQueue)
@@ -97,15 +99,18 @@ export async function openServer(options: ServerOptions, limits: QueryLimits): P
     name: `ClickHouse at ${origin}`,
     database,
     cluster,
+    shared: true,
     tableSettings: {},
     administer: (work) => definitions.use(work),
     write: (work) => writes.use(work),
-    read: (sql, params, signal) =>
+    read: (sql, params, signal, filters) =>
       reads.use(async (client) => {
+        const filtering: Record<string, string> = filters === undefined ? {} : { [filterSetting]: filters }
+        if (filters !== undefined) await probe.arrives(client, settings)
         const result = await client.query({
           query: sql,
           format: 'JSONCompact',
-          clickhouse_settings: settings,
+          clickhouse_settings: { ...settings, ...filtering },
           query_params: params === undefined ? {} : { ...params },
           ...(signal === undefined ? {} : { abort_signal: signal }),
         })

@@ -56,7 +56,11 @@ export interface Analytics {
     signal?: AbortSignal,
     rows?: RowFilter,
   ): Promise<QueryResult>
-  /** Yields whenever blocks may have landed in one of the tables, by whatever process; ends when the signal fires. */
+  /**
+   * Yields as soon as it watches the tables (or cannot, for ClickHouse is down), and then whenever blocks may have landed in
+   * one of them, by whatever process. So what is read after the first yield is never outdated without another. Ends when
+   * the signal fires.
+   */
   changes(tables: readonly string[], signal: AbortSignal): AsyncIterable<void>
   tables(): Promise<readonly { readonly name: string; readonly rows: number; readonly bytes: number }[]>
   close(): Promise<void>

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { drainPending, Session } from 'chdb'
+import { quoteString } from '../../src/core/clickhouse/sql.ts'
 
 /** Each query that runs holds a thread of libuv's pool, and inserts need one too. */
 const mostReads = 2
@@ -58,7 +59,7 @@ export async function openServerEngine({ folder, cluster }: EngineOptions): Prom
       const entries = [...settings]
       // ClickHouse checks all settings of a request before it applies any.
       entries.sort(([a], [b]) => Number(a === 'readonly') - Number(b === 'readonly'))
-      for (const [name, value] of entries) await session.queryAsync(`SET ${name} = '${value}'`)
+      for (const [name, value] of entries) await session.queryAsync(`SET ${name} = ${quoteString(value)}`)
       const bound = Object.fromEntries([...params].map(([name, value]) => [name, parameterOf(value)]))
       const whole = body === undefined ? sql : `${sql}\n${body.toString()}`
       const result = /^\s*INSERT/i.test(sql)

@@ -37,6 +37,8 @@ export interface ClickHouseServer {
   readonly requests: readonly { readonly encoding: string | undefined; readonly user: string }[]
   /** From now on so many requests that match go wrong. */
   fail(fault: Fault, times?: number, matching?: { test(sql: string): boolean }): void
+  /** A setting that gets lost on the way, as a proxy would do that does not know it. */
+  drop(setting: string): void
   heal(): void
   /** Refuses connections, until `up`. */
   down(): Promise<void>
@@ -70,6 +72,8 @@ export async function startClickHouseHttp(options: ClickHouseHttpOptions = {}): 
   const requests: { encoding: string | undefined; user: string }[] = []
   let failing: { fault: Fault; times: number; matching: { test(sql: string): boolean } } | undefined
 
+  let dropped: string | undefined
+
   const faultFor = (sql: string): Fault | undefined => {
     if (failing === undefined || failing.times < 1 || !failing.matching.test(sql)) return undefined
     failing.times -= 1
@@ -102,7 +106,8 @@ export async function startClickHouseHttp(options: ClickHouseHttpOptions = {}): 
       const params = new Map<string, string>()
       for (const [name, value] of url.searchParams) {
         if (name.startsWith('param_')) params.set(name.slice('param_'.length), value)
-        else if (!httpOnly.has(name) && !name.startsWith('distributed_ddl_')) settings.set(name, value)
+        else if (!httpOnly.has(name) && !name.startsWith('distributed_ddl_') && name !== dropped)
+          settings.set(name, value)
       }
       const result = await engine.run({
         sql: cluster === undefined ? sql : withoutKeeper(sql),
@@ -160,8 +165,12 @@ export async function startClickHouseHttp(options: ClickHouseHttpOptions = {}): 
     fail: (fault, times = Number.POSITIVE_INFINITY, matching = /^/) => {
       failing = { fault, times, matching }
     },
+    drop: (setting) => {
+      dropped = setting
+    },
     heal: () => {
       failing = undefined
+      dropped = undefined
     },
     down,
     up: async () => {

@@ -3,6 +3,8 @@ import { shardOf, tableEngine } from '../../../connectors/clickhouse/cluster.ts'
 import { openAnalytics } from '../../../connectors/clickhouse/index.ts'
 import { Fatal } from '../../../src/core/errors.ts'
 import { analyticsContract } from '../../contracts/analytics.ts'
+import { changesContract } from '../../contracts/changes.ts'
+import { rowFilterContract } from '../../contracts/row-filter.ts'
 import { startClickHouseHttp, withoutKeeper } from '../../services/clickhouse-http.ts'
 
 const limits = { rows: 1_000, timeMs: 2_000, memoryBytes: 256 * 1024 * 1024 }
@@ -11,9 +13,10 @@ const open = (cluster = 'pair') => openAnalytics({ url: server.url, cluster, lim
 afterAll(() => server.stop())
 
 /** Distributed tables of one shard run for real; that definitions reach several servers, and replication, do not. */
-analyticsContract('A ClickHouse cluster of one shard, without a Keeper,', () =>
-  Promise.resolve({ open: () => open(), remove: () => Promise.resolve() }),
-)
+const storage = () => Promise.resolve({ open: () => open(), remove: () => Promise.resolve() })
+analyticsContract('A ClickHouse cluster of one shard, without a Keeper,', storage)
+rowFilterContract('A ClickHouse cluster of one shard, without a Keeper,', storage)
+changesContract('A ClickHouse cluster of one shard, without a Keeper,', storage)
 
 const columns = [{ name: 'n', type: 'UInt64' }]
 const definitions = (table: string) =>

@@ -2,12 +2,14 @@ import { afterAll, expect, test } from 'vitest'
 import { openAnalytics } from '../../../connectors/clickhouse/index.ts'
 import { Retryable } from '../../../src/core/errors.ts'
 import { analyticsContract } from '../../contracts/analytics.ts'
+import { changesContract } from '../../contracts/changes.ts'
+import { rowFilterContract } from '../../contracts/row-filter.ts'
 import { startClickHouseHttp } from '../../services/clickhouse-http.ts'
 
 const server = await startClickHouseHttp()
 afterAll(() => server.stop())
 
-analyticsContract('ClickHouse over HTTP', async () => {
+async function storage() {
   return {
     open: () =>
       openAnalytics({
@@ -17,7 +19,11 @@ analyticsContract('ClickHouse over HTTP', async () => {
       }),
     remove: () => Promise.resolve(),
   }
-})
+}
+
+analyticsContract('ClickHouse over HTTP', storage)
+rowFilterContract('ClickHouse over HTTP', storage)
+changesContract('ClickHouse over HTTP', storage)
 
 test('a server that is down is worth another try', async () => {
   const analytics = await openAnalytics({ url: 'http://127.0.0.1:1' })
