@@ -1,10 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
+import type { Presence } from '../core/presence.ts'
 import type { Principal } from '../core/principal.ts'
+import { ChannelPresence } from './channel-presence.ts'
 import { type Encoding, jsonEncoding, sseEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
+import { LocalPresence } from './local-presence.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
 import { reconnectAfter } from './reconnect.ts'
 import type { LiveObserver, Transport } from './sender.ts'
@@ -15,6 +18,8 @@ export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly publish: Publish
   readonly authenticate: (token: string) => Promise<Principal>
   readonly audit?: Audit | undefined
+  /** Default: of this process alone. */
+  readonly presence?: (() => Promise<Presence>) | undefined
   readonly observer?: LiveObserver | undefined
   readonly limits?: Partial<LiveLimits> | undefined
 }
@@ -27,6 +32,7 @@ export class Live {
   readonly limits: LiveLimits
   readonly #options: LiveOptions
   readonly #hub: Hub
+  readonly #presence: ChannelPresence
   readonly #sessions = new Set<Session>()
   readonly #byAddress = new Map<string, number>()
   readonly #heartbeat: NodeJS.Timeout
@@ -37,6 +43,8 @@ export class Live {
   constructor(options: LiveOptions) {
     this.#options = options
     this.limits = { ...defaultLiveLimits, ...options.limits }
+    const local = new LocalPresence()
+    this.#presence = new ChannelPresence(options.presence ?? (async () => local), options.logger)
     this.#hub = new Hub({ ...options, standingQueries: this.limits.standingQueries })
     this.#heartbeat = setInterval(() => void this.#heartbeats(), this.limits.heartbeatMs)
     this.#heartbeat.unref()
@@ -56,6 +64,11 @@ export class Live {
     const session = this.#add(transport, encoding, caller)
     if (refusal) session.close(...refusal)
     return session
+  }
+
+  /** Who is on the channels. */
+  presence(): Promise<Presence> {
+    return this.#presence.presence()
   }
 
   /**
@@ -91,6 +104,7 @@ export class Live {
       if (index % closedAtATime === 0) await setImmediate()
       session.close(closeCodes.goingAway, 'shutting down')
     }
+    this.#presence.close()
     await this.#hub.close()
   }
 
@@ -105,7 +119,7 @@ export class Live {
 
   /** Why another session is not let in, as its close code. */
   #refusal({ address }: Caller): [code: number, reason: string] | undefined {
-    const { sessions, sessionsPerAddress } = this.limits
+    const { sessions, sessionsPerAddress = sessions } = this.limits
     if (this.closing.aborted) return [closeCodes.goingAway, 'shutting down']
     if (this.#sessions.size >= sessions) return [closeCodes.overloaded, 'too many sessions']
     if (address !== undefined && (this.#byAddress.get(address) ?? 0) >= sessionsPerAddress) {
@@ -119,7 +133,7 @@ export class Live {
   #add(transport: Transport, encoding: Encoding, caller: Caller): Session {
     const { publish, authenticate, audit = () => {}, observer = silentObserver, logger } = this.#options
     const { limits } = this
-    const context = { hub: this.#hub, publish, authenticate, audit, limits, observer, logger }
+    const context = { hub: this.#hub, presence: this.#presence, publish, authenticate, audit, limits, observer, logger }
     const session: Session = new Session(
       transport,
       encoding,

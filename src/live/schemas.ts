@@ -50,6 +50,7 @@ export const clientMessage: z.ZodType<ClientMessage> = z.discriminatedUnion('typ
     key: z.string().optional(),
   }),
   z.strictObject({ id, type: z.literal('authenticate'), token: z.string() }),
+  z.strictObject({ id, type: z.literal('presence'), subscription: z.string(), state: json }),
 ])
 
 /** The first problem of a failed parse, with where it is: `since.offset: expected number`. */

@@ -57,6 +57,10 @@ export class Sender implements Connection {
     this.#settings = settings
   }
 
+  get encoding(): Encoding {
+    return this.#settings.encoding
+  }
+
   get ready(): boolean {
     return this.#settings.transport.buffered < this.#settings.limits.highWaterBytes
   }
@@ -72,6 +76,11 @@ export class Sender implements Connection {
     const { encoding, transport, limits } = this.#settings
     this.#send(encoding.message(message, undefined))
     if (transport.buffered > limits.queuedBytes) this.#tooSlow()
+  }
+
+  /** A frame that a flow has made. */
+  send(frame: Uint8Array): void {
+    this.#send(frame)
   }
 
   /** The connection is alive, and these are the offsets up to which everything has been sent. */

@@ -8,12 +8,14 @@ import {
   type ClientMessage,
   closeCodes,
   type ErrorMessage,
+  type PresenceRequest,
   type PublishRequest,
   type SubscribeOptions,
   type UnsubscribeRequest,
 } from './protocol.ts'
 import type { Sender } from './sender.ts'
 import type { SessionContext } from './session.ts'
+import { checkState, notPresent, SessionPresence } from './session-presence.ts'
 import type { Held, SessionSubscriptions } from './session-subscriptions.ts'
 import type { Ending, Subscription } from './subscription.ts'
 
@@ -45,7 +47,7 @@ export async function answer(message: ClientMessage, asked: Asked): Promise<void
     case 'publish':
       return publish(message, principal, asked)
     case 'presence':
-      throw new InvalidInput({ code: 'bad_message', message: 'Presence is not there.' })
+      return showState(message, asked)
   }
 }
 
@@ -60,10 +62,10 @@ export async function subscribe(
   audited('subscribe', channel, principal, asked)
   await asked.subscriptions.add(
     (id) => open(id, channel, options, principal, asked),
-    ({ flow, from, recovered }) => {
+    ({ flow, from, recovered, start }) => {
       const { id: subscription, epoch } = flow
       asked.sender.reply({ id: requestId, type: 'subscribed', subscription, epoch, offset: from - 1, recovered })
-      flow.start()
+      start()
     },
   )
 }
@@ -72,6 +74,8 @@ interface HeldChannel extends Held {
   readonly flow: Subscription
   readonly from: number
   readonly recovered: boolean
+  /** Called when the client knows its id. */
+  start(): void
 }
 
 async function open(
@@ -81,6 +85,7 @@ async function open(
   principal: Principal,
   { context, credentials, sender, embeddings }: Asked,
 ): Promise<HeldChannel> {
+  checkState(options.presence?.state)
   const visible = principal.rows('subscribe', channel)
   const rows = JSON.stringify(visible)
   const review = (current: Principal): Ending | undefined => {
@@ -97,15 +102,27 @@ async function open(
     subscriber,
   )
   context.observer.subscription(channel, 1)
+  context.presence.count(channel, 1)
+  let present: SessionPresence | undefined
   const held = {
     flow: subscription,
     from,
     recovered,
     review,
+    get presence() {
+      return present
+    },
+    start() {
+      subscription.start()
+      const asked = options.presence
+      present = asked && new SessionPresence({ context, channel, id, principal, rows: visible, asked, sender })
+    },
     release() {
+      present?.end()
       subscription.close()
       release()
       context.observer.subscription(channel, -1)
+      context.presence.count(channel, -1)
     },
   }
   // Another token may have been shown while it was opened.
@@ -120,10 +137,20 @@ function forbidden(principal: Principal, channel: string): { code: string; messa
 }
 
 function unsubscribe({ id, subscription }: UnsubscribeRequest, { subscriptions, sender }: Asked): void {
-  if (!subscriptions.drop(subscription)) {
-    throw new InvalidInput({ code: 'subscription_not_found', message: `There is no subscription "${subscription}".` })
-  }
+  if (!subscriptions.drop(subscription)) throw subscriptionNotFound(subscription)
   sender.reply({ id, type: 'unsubscribed' })
+}
+
+function subscriptionNotFound(subscription: string): InvalidInput {
+  return new InvalidInput({ code: 'subscription_not_found', message: `There is no subscription "${subscription}".` })
+}
+
+async function showState({ id, subscription, state }: PresenceRequest, asked: Asked): Promise<void> {
+  const held = asked.subscriptions.get(subscription)
+  if (!held) throw subscriptionNotFound(subscription)
+  if (!held.presence) throw notPresent(subscription)
+  await held.presence.show(state)
+  asked.sender.reply({ id, type: 'present' })
 }
 
 async function publish({ id, topic, events, key }: PublishRequest, principal: Principal, asked: Asked): Promise<void> {

@@ -2,11 +2,14 @@ import { InvalidInput } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Flow } from './flow.ts'
 import type { Sender } from './sender.ts'
+import type { SessionPresence } from './session-presence.ts'
 import type { Ending } from './subscription.ts'
 
 /** A subscription of a session, to a channel or to a query. */
 export interface Held {
   readonly flow: Flow
+  /** Undefined if it did not ask for presence, or has not begun. */
+  readonly presence?: SessionPresence | undefined
   /** Why it cannot go on as it is for this principal; undefined if it can. */
   review(principal: Principal): Ending | undefined
   /** Called once. From then on it sends nothing. */

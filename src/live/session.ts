@@ -2,6 +2,7 @@ import type { Audit } from '../core/audit.ts'
 import { errorMessage } from '../core/errors.ts'
 import type { Position } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
+import type { ChannelPresence } from './channel-presence.ts'
 import { Credentials } from './credentials.ts'
 import type { Encoding } from './encoding.ts'
 import { Gate } from './gate.ts'
@@ -20,6 +21,7 @@ export type Publish = (topic: string, events: readonly JsonValue[], key: string 
 
 export interface SessionContext {
   readonly hub: Hub
+  readonly presence: ChannelPresence
   readonly publish: Publish
   /** Who shows the token. Throws `Unauthenticated`. */
   readonly authenticate: (token: string) => Promise<Principal>
@@ -67,7 +69,11 @@ export class Session {
     this.#ended = ended
     const { limits, observer, logger } = context
     const end = (code: number, reason: string) => this.close(code, reason)
-    const endSubscription = (id: string, ending: Ending) => subscriptions.end(id, ending)
+    const endSubscription = (id: string, ending: Ending) => {
+      subscriptions.end(id, ending)
+      // A stream of server-sent events is its one subscription.
+      if (encoding.name === 'sse') end(closeCodes.idle, 'the subscription has ended')
+    }
     const sender = new Sender({ transport, encoding, limits, observer, logger, end, endSubscription })
     this.#sender = sender
     this.#meter = new RequestMeter(limits)
