@@ -104,7 +104,9 @@ export function openServices(bindings: Bindings, options: ServiceOptions = {}): 
     placed: { store: store.get, places },
     analytics: analytics.get,
     embedder: model.get,
-    ...(bindings.redis === undefined ? {} : { hashes: async () => (await redis.get()).hashes }),
+    ...(bindings.redis === undefined
+      ? {}
+      : { hashes: async () => (await redis.get()).hashes, presence: async () => (await redis.get()).presence }),
     headersFor: (origin) => bindings.http[origin]?.headers ?? {},
     embedderStats: async () => model.opened()?.stats(),
     stopDownloads,

@@ -21,6 +21,7 @@ export function createLive({ services, expressions, auth, metrics, log, limits }
   return new Live({
     log: () => services.live(),
     embedder: () => services.embedder(),
+    presence: services.presence,
     expressions,
     logger: log,
     observer: observe(metrics),
