@@ -1,14 +1,33 @@
-import type { JsonValue, PublishedPosition, SubscribeOptions } from '../live/protocol.ts'
-import { Connection, type ConnectionState } from './connection.ts'
-import { type ErrorDetails, MillraceClientError } from './errors.ts'
+import type { JsonValue, PublishedPosition, QueryRow } from '../live/protocol.ts'
+import { Addresses } from './addresses.ts'
+import { Connection, type ConnectionState, type Transport } from './connection.ts'
+import { MillraceClientError } from './errors.ts'
+import { Follow, type FollowOptions } from './follow.ts'
+import { Http } from './http.ts'
+import { LiveQuery, type LiveQueryOptions, type QueryParams } from './live-query.ts'
 import type { WebSocketConstructor } from './socket.ts'
-import type { Subscription } from './subscription.ts'
+import { unacknowledged } from './socket-link.ts'
+import type { Stream } from './stream.ts'
+import { type SubscribeOptions, Subscription } from './subscription.ts'
+import { type Token, Tokens } from './tokens.ts'
 
 export interface ConnectOptions {
-  readonly token?: string | undefined
+  /** A token, or what answers one: asked for at first, before it expires and when the server refuses the one it gave. */
+  readonly token?: Token | undefined
+  /**
+   * `auto` (the default): a WebSocket, or server-sent events where there is none or it does not get through although HTTP
+   * does. With server-sent events there are channels, but no live queries and no presence.
+   */
+  readonly transport?: Transport | undefined
   /** Where the platform has none, or another is wanted. */
   readonly WebSocket?: WebSocketConstructor | undefined
   readonly fetch?: typeof globalThis.fetch | undefined
+}
+
+export interface PublishOptions {
+  /** JSON pointer to the key in each event. */
+  readonly key?: string | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface SearchQuery {
@@ -42,27 +61,36 @@ export interface SearchMatch {
   readonly position: PublishedPosition
 }
 
-export interface QueryRows {
+export interface QueryRows<Row = QueryRow> {
   readonly columns: readonly { readonly name: string; readonly type: string }[]
-  readonly rows: readonly Readonly<Record<string, JsonValue>>[]
+  readonly rows: readonly Row[]
+}
+
+/** What there is of a channel. */
+export interface ChannelStatistics {
+  readonly name: string
+  readonly epoch: string
+  /** Offset of the oldest event that is kept. */
+  readonly first: number
+  /** Offset that the next event will get. */
+  readonly next: number
 }
 
 /** Everything a page or a service needs of a Millrace server. Connects when something is subscribed to. */
 export class Client {
-  readonly #address: string
-  readonly #token: string | undefined
-  readonly #fetch: typeof globalThis.fetch
+  readonly #http: Http
   readonly #connection: Connection
-  readonly #stateListeners = new Set<(state: ConnectionState) => void>()
+  readonly #stateListeners = new Set<(state: ConnectionState, reason: string | undefined) => void>()
 
-  constructor(address: string | URL, { token, WebSocket, fetch = globalThis.fetch.bind(globalThis) }: ConnectOptions) {
-    this.#address = String(address).replace(/\/+$/, '')
-    this.#token = token
-    this.#fetch = fetch
-    const url = `${this.#address.replace(/^http/, 'ws')}/v1/live`
-    this.#connection = new Connection({ url, token, WebSocket }, (state) => {
-      for (const listener of this.#stateListeners) listener(state)
-    })
+  constructor(address: string | URL | readonly (string | URL)[], options: ConnectOptions) {
+    const { token, transport = 'auto', WebSocket, fetch = globalThis.fetch.bind(globalThis) } = options
+    const addresses = new Addresses(address)
+    const tokens = new Tokens(token)
+    this.#http = new Http({ addresses, tokens, fetch })
+    const stateChanged = (state: ConnectionState, reason: string | undefined) => {
+      for (const listener of this.#stateListeners) listener(state, reason)
+    }
+    this.#connection = new Connection({ addresses, tokens, http: this.#http, transport, WebSocket, stateChanged })
   }
 
   /** Of the live connection. */
@@ -70,46 +98,78 @@ export class Client {
     return this.#connection.state
   }
 
-  onState(listener: (state: ConnectionState) => void): () => void {
+  /** `reason`: why the connection broke. Answers what takes the listener off again. */
+  onState(listener: (state: ConnectionState, reason: string | undefined) => void): () => void {
     this.#stateListeners.add(listener)
     return () => this.#stateListeners.delete(listener)
   }
 
-  subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
-    return this.#connection.open(channel, options)
+  /** The events of a channel as they come. */
+  subscribe<Value = JsonValue>(channel: string, options: SubscribeOptions = {}): Subscription<Value> {
+    return this.#open(new Subscription<Value>(channel, options, this.#connection))
   }
 
-  /** Appends events, all or none; answers when they are durable. `key` is a JSON pointer into each event. */
+  /** The rows of a named query, kept up to date. */
+  liveQuery<Row = QueryRow>(name: string, params: QueryParams = {}, options: LiveQueryOptions = {}): LiveQuery<Row> {
+    return this.#open(new LiveQuery<Row>(name, params, options, this.#connection))
+  }
+
+  /** What a store has of a channel's events, and then each event that is not in it. */
+  follow<Item, Value = JsonValue>(channel: string, options: FollowOptions<Item>): Follow<Item, Value> {
+    const { snapshot, id, version, overlap, ...subscription } = options
+    const subscribe = (time: number) => this.subscribe<Value>(channel, { ...subscription, since: { time } })
+    return new Follow(subscribe, options)
+  }
+
+  /**
+   * Appends events, all or none; answers when they are durable. Goes over the live connection if there is one, and else
+   * over HTTP. Rejects with the code `unacknowledged` if the connection breaks before the answer has come: the events may
+   * have been taken or not.
+   */
   async publish(
     topic: string,
     events: JsonValue | readonly JsonValue[],
-    { key, signal }: { readonly key?: string; readonly signal?: AbortSignal } = {},
+    { key, signal }: PublishOptions = {},
   ): Promise<readonly PublishedPosition[]> {
+    signal?.throwIfAborted()
+    const list = isList(events) ? events : [events]
+    const sent = this.#connection.publish(topic, list, key)
+    if (sent !== undefined) return signal ? Promise.race([sent, aborted(signal)]) : sent
     const query = key === undefined ? '' : `?key=${encodeURIComponent(key)}`
-    const body = Array.isArray(events) ? events : [events]
     const path = `/v1/topics/${encodeURIComponent(topic)}/events${query}`
-    const { positions } = await this.#post<{ positions: readonly PublishedPosition[] }>(path, body, signal)
-    return positions
+    try {
+      return (await this.#http.post<{ positions: readonly PublishedPosition[] }>(path, list, signal, false)).positions
+    } catch (error) {
+      const unsure = error instanceof MillraceClientError && error.code === 'unreachable'
+      throw unsure ? unacknowledged(error) : error
+    }
   }
 
   async search(collection: string, query: SearchQuery, signal?: AbortSignal): Promise<readonly SearchMatch[]> {
     const path = `/v1/collections/${encodeURIComponent(collection)}/search`
-    const { matches } = await this.#post<{ matches: readonly SearchMatch[] }>(path, query, signal)
+    const { matches } = await this.#http.post<{ matches: readonly SearchMatch[] }>(path, query, signal)
     return matches
   }
 
   /** Read-only SQL; `params` fill `{name:Type}`. */
-  query(sql: string, params: Readonly<Record<string, JsonValue>> = {}, signal?: AbortSignal): Promise<QueryRows> {
-    return this.#post('/v1/query', { sql, params }, signal)
+  query<Row = QueryRow>(sql: string, params: QueryParams = {}, signal?: AbortSignal): Promise<QueryRows<Row>> {
+    return this.#http.post('/v1/query', { sql, params }, signal)
   }
 
-  /** Any other call. Throws `MillraceClientError` with what the server says is wrong. */
-  async request(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = new Headers(init.headers)
-    if (this.#token !== undefined) headers.set('authorization', `Bearer ${this.#token}`)
-    const response = await this.#fetch(this.#address + path, { ...init, headers })
-    if (!response.ok) throw await problem(response)
-    return response
+  /** The rows of a named query as they are now. */
+  runQuery<Row = QueryRow>(name: string, params: QueryParams = {}, signal?: AbortSignal): Promise<QueryRows<Row>> {
+    return this.#http.post(`/v1/queries/${encodeURIComponent(name)}`, { params }, signal)
+  }
+
+  async channel(name: string, signal?: AbortSignal): Promise<ChannelStatistics> {
+    const response = await this.request(`/v1/channels/${encodeURIComponent(name)}`, signal ? { signal } : {})
+    // The server is trusted to answer as it describes.
+    return JSON.parse(await response.text())
+  }
+
+  /** Any other call. Throws `MillraceClientError` with what the server says is wrong, or `unreachable`. */
+  request(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.#http.request(path, init, (init.method ?? 'GET').toUpperCase() === 'GET')
   }
 
   /** Ends every subscription. */
@@ -117,25 +177,19 @@ export class Client {
     this.#connection.close()
   }
 
-  async #post<Answer>(path: string, body: unknown, signal: AbortSignal | undefined): Promise<Answer> {
-    const headers = { 'content-type': 'application/json' }
-    const init = { method: 'POST', headers, body: JSON.stringify(body), ...(signal ? { signal } : {}) }
-    // The server is trusted to answer as it describes.
-    return JSON.parse(await (await this.request(path, init)).text())
+  #open<Opened extends Stream>(stream: Opened): Opened {
+    if (this.state !== 'closed') this.#connection.subscribe(stream)
+    else stream.fail(new MillraceClientError({ code: 'closed', message: 'The client is closed.' }))
+    return stream
   }
 }
 
-async function problem(response: Response): Promise<MillraceClientError> {
-  const { status } = response
-  const { detail, code, hint, errors } = parseProblem(await response.text())
-  const message = detail ?? `The server answered ${status}.`
-  return new MillraceClientError({ status, message, code: code ?? `http_${status}`, hint, errors })
+function isList(events: JsonValue | readonly JsonValue[]): events is readonly JsonValue[] {
+  return Array.isArray(events)
 }
 
-function parseProblem(text: string): Partial<ErrorDetails> & { readonly detail?: string } {
-  try {
-    return JSON.parse(text) ?? {}
-  } catch {
-    return {}
-  }
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }

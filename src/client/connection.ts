@@ -1,263 +1,347 @@
-import {
-  type ClientMessage,
-  heartbeatMs,
-  protocolName,
-  type ServerMessage,
-  type SubscribeOptions,
-  shouldReconnect,
-} from '../live/protocol.ts'
+import { closeCodes, heartbeatMs, type JsonValue, type PublishedPosition, shouldReconnect } from '../live/protocol.ts'
+import type { Addresses } from './addresses.ts'
+import { reconnectDelay } from './backoff.ts'
 import { MillraceClientError } from './errors.ts'
-import { findWebSocket, type WebSocketConstructor, type WebSocketLike } from './socket.ts'
-import { type Feed, Subscription } from './subscription.ts'
-
-export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'closed'
-
-export interface ConnectionOptions {
-  readonly url: string
-  readonly token: string | undefined
-  readonly WebSocket: WebSocketConstructor | undefined
-}
-
-const firstDelayMs = 200
-const longestDelayMs = 15_000
-/** Nothing for so long, not even a heartbeat: the connection is dead, whatever the platform says. */
-const silenceMs = heartbeatMs * 2.5
-
-/** Half to all of a delay that doubles with every attempt, so that clients do not all come back at once. */
-export function reconnectDelay(attempt: number, random: () => number = Math.random): number {
-  const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** attempt)
-  return delay * (0.5 + random() / 2)
-}
+import { EventStreamLink } from './event-stream-link.ts'
+import type { Http } from './http.ts'
+import { broken, type Link, type LinkOwner, type Refusal } from './link.ts'
+import { isOffline } from './platform.ts'
+import { findWebSocket, type WebSocketConstructor } from './socket.ts'
+import { SocketLink } from './socket-link.ts'
+import type { Feed, Stream } from './stream.ts'
+import type { Tokens } from './tokens.ts'
+import { Watch } from './watch.ts'
 
 /**
- * One WebSocket for all subscriptions: opened with the first, closed after the last, and opened again when it breaks.
+ * `waiting`: until the next attempt. `offline`: the platform says that it has no network; the next attempt is when it has
+ * one again.
+ */
+export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'offline' | 'closed'
+
+export type Transport = 'auto' | 'websocket' | 'sse'
+
+export interface ConnectionOptions {
+  readonly addresses: Addresses
+  readonly tokens: Tokens
+  readonly http: Http
+  readonly transport: Transport
+  readonly WebSocket: WebSocketConstructor | undefined
+  readonly stateChanged: (state: ConnectionState, reason: string | undefined) => void
+}
+
+type Timer = ReturnType<typeof setTimeout>
+
+/** Nothing for so long, not even a heartbeat: the connection is dead, whatever the platform says. */
+const silenceMs = heartbeatMs * 2.5
+const openingMs = 15_000
+/** How long a connection that is asked for a sign of life has for it. */
+const probeMs = 5_000
+const longestTimerMs = 2 ** 31 - 1
+
+/**
+ * One link for all subscriptions: opened with the first, closed after the last, and opened again when it breaks.
  *
- *   idle --[subscribe]--> connecting --[ready]--> open --[break]--> waiting --[delay]--> connecting
+ *   idle --[subscribe]--> connecting --[opened]--> open --[break]--> waiting --[delay]--> connecting
+ *   waiting --[no network]--> offline --[network]--> connecting
  *   any --[last unsubscribe]--> idle; any --[close]--> closed
  */
 export class Connection implements Feed {
   readonly #options: ConnectionOptions
-  readonly #stateChanged: (state: ConnectionState) => void
-  readonly #subscriptions = new Set<Subscription>()
-  /** By the server's name for them. */
-  readonly #active = new Map<string, Subscription>()
-  readonly #requests = new Map<number, (message: ServerMessage) => void>()
-  readonly #retries = new Set<ReturnType<typeof setTimeout>>()
+  readonly #streams = new Set<Stream>()
+  readonly #retries = new Map<Stream, Timer>()
+  readonly #watch = new Watch({
+    look: (now) => this.#look(now),
+    woken: () => this.#woken(),
+    lostNetwork: () => this.#lostNetwork(),
+  })
   #state: ConnectionState = 'idle'
-  #socket: WebSocketLike | undefined
+  #link: Link | undefined
+  /** Distinguishes attempts: what an earlier one still does counts no more. */
+  #round = 0
   #attempt = 0
-  #lastRequest = 0
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #silence: ReturnType<typeof setTimeout> | undefined
+  #advice: number | undefined
+  #token: string | undefined
+  /** The server has refused a token, and another was asked for. */
+  #renewed = false
+  /** Attempts in a row that came to nothing; whether HTTP answered before the last of them. */
+  #failures = 0
+  #httpAnswered = false
+  #heard = 0
+  #timer: Timer | undefined
+  #renewal: Timer | undefined
 
-  constructor(options: ConnectionOptions, stateChanged: (state: ConnectionState) => void) {
+  constructor(options: ConnectionOptions) {
     this.#options = options
-    this.#stateChanged = stateChanged
   }
 
   get state(): ConnectionState {
     return this.#state
   }
 
-  open(channel: string, options: SubscribeOptions): Subscription {
-    const subscription = new Subscription(channel, options, this)
-    if (this.#state === 'closed') {
-      subscription.fail(new MillraceClientError({ code: 'closed', message: 'The client is closed.' }))
-    } else this.subscribe(subscription)
-    return subscription
-  }
-
-  subscribe(subscription: Subscription): void {
-    if (this.#state === 'closed') {
-      // It was held back while the others ended.
-      subscription.close()
-      return
-    }
-    this.#subscriptions.add(subscription)
-    if (this.#state === 'open') this.#ask(subscription)
+  subscribe(stream: Stream): void {
+    // What was held back while the others ended does not come back.
+    if (this.#state === 'closed') stream.close()
+    else this.#streams.add(stream)
+    if (this.#state === 'open') this.#link?.ask(stream)
     else if (this.#state === 'idle') void this.#connect()
   }
 
-  unsubscribe(subscription: Subscription): void {
-    this.#subscriptions.delete(subscription)
-    for (const [name, active] of this.#active) {
-      if (active !== subscription) continue
-      this.#active.delete(name)
-      if (this.#state === 'open') this.#send({ id: ++this.#lastRequest, type: 'unsubscribe', subscription: name })
-    }
+  unsubscribe(stream: Stream): void {
+    this.#streams.delete(stream)
+    this.#stopRetry(stream)
+    this.#link?.drop(stream)
     // One that is only held back comes back; one that is closed does not.
-    if (this.#subscriptions.size === 0 && subscription.closed) this.#disconnect('idle')
+    if (this.#streams.size === 0 && stream.closed) this.#disconnect('idle')
+  }
+
+  restart(stream: Stream): void {
+    if (this.#state !== 'open') return
+    this.#link?.drop(stream)
+    this.#link?.ask(stream)
+  }
+
+  present(stream: Stream, state: JsonValue): Promise<void> {
+    if (this.#state !== 'open' || !this.#link) return Promise.resolve()
+    return this.#link.present(stream, state)
+  }
+
+  /** Undefined if there is no open connection that it could go over. */
+  publish(
+    topic: string,
+    events: readonly JsonValue[],
+    key: string | undefined,
+  ): Promise<readonly PublishedPosition[]> | undefined {
+    return this.#state === 'open' ? this.#link?.publish?.(topic, events, key) : undefined
   }
 
   close(): void {
-    for (const subscription of [...this.#subscriptions]) subscription.close()
+    for (const stream of [...this.#streams]) stream.close()
     this.#disconnect('closed')
   }
 
   async #connect(): Promise<void> {
+    this.#forget()
+    const round = this.#round
+    const { tokens, addresses } = this.#options
+    this.#heard = Date.now()
     this.#become('connecting')
+    this.#watch.start()
     try {
-      const WebSocket = await findWebSocket(this.#options.WebSocket)
-      if (this.#state !== 'connecting' || this.#socket) return
-      const socket = new WebSocket(this.#options.url, protocolName)
-      this.#socket = socket
-      const current = (act: () => void) => () => {
-        if (this.#socket === socket) act()
-      }
-      socket.addEventListener(
-        'open',
-        current(() => this.#opened()),
-      )
-      socket.addEventListener('error', () => undefined)
-      socket.addEventListener('message', ({ data }) => current(() => this.#received(data))())
-      socket.addEventListener('close', ({ code, reason }) => current(() => this.#broke(code, reason))())
-      this.#listenForSilence()
+      const token = await tokens.current()
+      const WebSocket = await this.#webSocket()
+      if (round !== this.#round) return
+      if (token === '') return this.#refuse({ code: 'unauthenticated', message: 'There is no token.' })
+      this.#token = token
+      const address = addresses.current
+      const owner = this.#owner(round, address)
+      const url = `${address.replace(/^http/, 'ws')}/v1/live`
+      this.#link = WebSocket
+        ? new SocketLink(WebSocket, url, token, owner)
+        : new EventStreamLink(this.#options.http, owner)
     } catch (error) {
+      if (round !== this.#round) return
       const message = error instanceof Error ? error.message : String(error)
-      this.#failAll(new MillraceClientError({ code: 'cannot_connect', message }))
+      if (error instanceof MillraceClientError && !error.passing) this.#refuse({ code: error.code, message })
+      else this.#wait(message)
+    }
+  }
+
+  /** What to connect with; undefined for server-sent events. */
+  async #webSocket(): Promise<WebSocketConstructor | undefined> {
+    const { transport, http } = this.#options
+    if (transport === 'sse') return undefined
+    const found = await findWebSocket(this.#options.WebSocket)
+    if (transport === 'websocket') {
+      if (found) return found
+      const message = 'This platform has no WebSocket: give connect() one, or let it use server-sent events.'
+      throw new MillraceClientError({ code: 'no_websocket', message })
+    }
+    if (this.#failures < 2) return found
+    const before = this.#httpAnswered
+    this.#httpAnswered = await http.answers()
+    // A server that was down for a moment is no reason; a proxy that lets only HTTP through is.
+    return before && this.#httpAnswered ? undefined : found
+  }
+
+  #owner(round: number, address: string): LinkOwner {
+    const current =
+      <Given extends unknown[]>(act: (...given: Given) => void) =>
+      (...given: Given) => {
+        if (round === this.#round) act(...given)
+      }
+    return {
+      opened: current(() => this.#opened()),
+      heard: current(() => {
+        this.#heard = Date.now()
+      }),
+      accepted: current(() => {
+        this.#attempt = 0
+      }),
+      refused: current((stream, refusal) => this.#refused(stream, refusal)),
+      advised: current((after) => {
+        this.#advice = after
+      }),
+      authenticated: current((until) => this.#authenticated(until)),
+      notRenewed: current((refusal) => this.#notRenewed(refusal)),
+      closed: current((code, reason) => this.#closed(code, reason, address)),
     }
   }
 
   #opened(): void {
-    const { token } = this.#options
-    if (token === undefined) this.#start()
-    else
-      this.#send({
-        id: this.#expect(({ type }) => type === 'authenticated' && this.#start()),
-        type: 'authenticate',
-        token,
-      })
-  }
-
-  #start(): void {
+    // One that is of server-sent events is tried with a WebSocket once more when it breaks.
+    this.#failures = this.#link?.publish ? 0 : 2
+    this.#httpAnswered = false
     this.#become('open')
-    for (const subscription of this.#subscriptions) this.#ask(subscription)
+    for (const stream of [...this.#streams]) this.#link?.ask(stream)
   }
 
-  #ask(subscription: Subscription): void {
-    const id = this.#expect((message) => {
-      if (message.type === 'error') return this.#refused(subscription, message)
-      if (message.type !== 'subscribed') return
-      this.#attempt = 0
-      if (!this.#subscriptions.has(subscription)) {
-        this.#send({ id: ++this.#lastRequest, type: 'unsubscribe', subscription: message.subscription })
-        return
+  #refused(stream: Stream, { code, message, retry, status }: Refusal): void {
+    if (retry) {
+      const again = () => {
+        this.#retries.delete(stream)
+        if (this.#state === 'open') this.#link?.ask(stream)
       }
-      this.#active.set(message.subscription, subscription)
-      subscription.accept(message)
-    })
-    this.#send({ id, type: 'subscribe', channel: subscription.channel, ...subscription.request() })
-  }
-
-  #refused(subscription: Subscription, { code, message, retry }: { code: string; message: string; retry: boolean }) {
-    if (retry) return this.#askLater(subscription)
-    this.#subscriptions.delete(subscription)
-    subscription.fail(new MillraceClientError({ code, message }))
-    if (this.#subscriptions.size === 0) this.#disconnect('idle')
-  }
-
-  #askLater(subscription: Subscription): void {
-    const timer = setTimeout(
-      () => {
-        this.#retries.delete(timer)
-        if (this.#subscriptions.has(subscription)) this.#ask(subscription)
-      },
-      reconnectDelay(this.#attempt++),
-    )
-    this.#retries.add(timer)
-  }
-
-  #received(data: unknown): void {
-    this.#listenForSilence()
-    const message = parse(data)
-    if (!message) return
-    if (message.type === 'events') {
-      this.#active.get(message.subscription)?.receive(message.events.filter((event) => 'value' in event))
-    } else if (message.type === 'heartbeat') {
-      for (const [name, offset] of Object.entries(message.offsets)) this.#active.get(name)?.advance(offset)
-    } else if (message.type === 'gap') {
-      const { subscription, reason, from, to, count } = message
-      this.#active.get(subscription)?.miss({ reason, from, to, count })
-    } else if ('id' in message && message.id !== null) {
-      const answer = this.#requests.get(message.id)
-      this.#requests.delete(message.id)
-      answer?.(message)
-    }
-  }
-
-  #broke(code: number, reason: string): void {
-    this.#forget()
-    if (!shouldReconnect(code)) {
-      const message = `The server closed the connection: ${reason || code}.`
-      this.#failAll(new MillraceClientError({ code: 'connection_refused', message, status: code }))
+      this.#retries.set(stream, setTimeout(again, reconnectDelay(this.#attempt++)))
       return
     }
-    this.#become('waiting')
-    this.#timer = setTimeout(() => void this.#connect(), reconnectDelay(this.#attempt++))
+    stream.fail(new MillraceClientError({ code, message, status }))
   }
 
-  #failAll(error: MillraceClientError): void {
-    const failed = [...this.#subscriptions]
-    this.#subscriptions.clear()
+  #authenticated(until: number | null): void {
+    this.#renewed = false
+    const delay = this.#options.tokens.lasts(until)
+    clearTimeout(this.#renewal)
+    if (delay !== undefined) this.#renewal = setTimeout(() => void this.#renew(), Math.min(delay, longestTimerMs))
+  }
+
+  /** Shows the server a newer token before the one it has expires. */
+  async #renew(): Promise<void> {
+    const round = this.#round
+    try {
+      const token = await this.#options.tokens.current()
+      if (round !== this.#round || token === undefined || token === '') return
+      this.#token = token
+      this.#link?.renew(token)
+    } catch {
+      if (round !== this.#round) return
+      // If none can be had until the old one expires, the server closes the connection.
+      this.#renewal = setTimeout(() => void this.#renew(), reconnectDelay(this.#attempt++))
+    }
+  }
+
+  #notRenewed({ code, message }: Refusal): void {
+    // The page's user is another one: what is subscribed to has to be asked for in that one's name.
+    if (code === 'other_user') this.#breakOff(message)
+  }
+
+  #closed(code: number, reason: string, address: string): void {
+    const refused = code === closeCodes.unauthenticated
+    if ((refused || code === closeCodes.tokenExpired) && this.#options.tokens.renewable && !this.#renewed) {
+      this.#renewed = refused
+      void this.#connectWithAnotherToken()
+      return
+    }
+    if (!shouldReconnect(code)) {
+      const message = `The server closed the connection: ${reason || code}.`
+      this.#refuse({ code: 'connection_refused', message, status: code })
+      return
+    }
+    if (this.#state === 'connecting') this.#failures++
+    this.#options.addresses.leave(address)
+    this.#wait(reason || `closed with ${code}`)
+  }
+
+  async #connectWithAnotherToken(): Promise<void> {
+    this.#forget()
+    const round = this.#round
+    this.#become('connecting')
+    try {
+      await this.#options.tokens.renew(this.#token)
+    } catch {
+      // It is asked for again with the next attempt.
+    }
+    if (round === this.#round) void this.#connect()
+  }
+
+  #wait(reason: string): void {
+    const delay = this.#advice ?? reconnectDelay(this.#attempt++)
+    this.#advice = undefined
+    this.#forget()
+    const offline = isOffline()
+    this.#become(offline ? 'offline' : 'waiting', reason)
+    if (!offline) this.#timer = setTimeout(() => void this.#connect(), delay)
+  }
+
+  /** Ends every subscription: trying again cannot help. */
+  #refuse(why: { readonly code: string; readonly message: string; readonly status?: number }): void {
+    const failed = [...this.#streams]
     this.#disconnect('idle')
-    for (const subscription of failed) subscription.fail(error)
+    for (const stream of failed) stream.fail(new MillraceClientError(why))
+  }
+
+  /** As if the connection had broken by itself. */
+  #breakOff(reason: string): void {
+    const link = this.#link
+    this.#closed(broken, reason, this.#options.addresses.current)
+    link?.close()
   }
 
   #disconnect(state: 'idle' | 'closed'): void {
-    const socket = this.#socket
+    const link = this.#link
     this.#forget()
-    socket?.close(1000)
+    this.#streams.clear()
+    this.#watch.stop()
+    link?.close()
     this.#become(state)
   }
 
-  /** Whatever the old socket still says is not heard, and nothing more is asked of it. */
+  /** Whatever the link still says is not heard, and nothing more is asked of it. */
   #forget(): void {
+    this.#round++
+    this.#link = undefined
     clearTimeout(this.#timer)
-    clearTimeout(this.#silence)
-    for (const timer of this.#retries) clearTimeout(timer)
-    this.#retries.clear()
-    this.#socket = undefined
-    this.#active.clear()
-    this.#requests.clear()
+    clearTimeout(this.#renewal)
+    for (const stream of [...this.#retries.keys()]) this.#stopRetry(stream)
   }
 
-  #listenForSilence(): void {
-    clearTimeout(this.#silence)
-    this.#silence = setTimeout(() => {
-      const socket = this.#socket
-      this.#broke(1006, 'silence')
-      socket?.close()
-    }, silenceMs)
+  #stopRetry(stream: Stream): void {
+    clearTimeout(this.#retries.get(stream))
+    this.#retries.delete(stream)
   }
 
-  #expect(answer: (message: ServerMessage) => void): number {
-    const id = ++this.#lastRequest
-    this.#requests.set(id, answer)
-    return id
+  #look(now: number): void {
+    const silent = now - this.#heard
+    if (this.#state === 'open' && silent > silenceMs) this.#breakOff('silence')
+    else if (this.#state === 'connecting' && silent > openingMs) this.#breakOff('no answer')
+    else if (this.#state === 'offline' && !isOffline()) this.#woken()
   }
 
-  #send(message: ClientMessage): void {
-    this.#socket?.send(JSON.stringify(message))
+  #woken(): void {
+    if (this.#state === 'waiting' || this.#state === 'offline') void this.#connect()
+    else if (this.#state === 'open') this.#probe()
   }
 
-  #become(state: ConnectionState): void {
+  #lostNetwork(): void {
+    if (this.#state === 'open') this.#probe()
+    else if (this.#state === 'waiting') {
+      clearTimeout(this.#timer)
+      this.#become('offline', 'no network')
+    }
+  }
+
+  #probe(): void {
+    const round = this.#round
+    const asked = Date.now()
+    const judge = () => {
+      if (round === this.#round && this.#heard < asked) this.#breakOff('no sign of life')
+    }
+    if (this.#link?.probe()) setTimeout(judge, probeMs)
+    else this.#breakOff('no network')
+  }
+
+  #become(state: ConnectionState, reason?: string): void {
     if (this.#state === state || this.#state === 'closed') return
     this.#state = state
-    this.#stateChanged(state)
+    this.#options.stateChanged(state, reason)
   }
-}
-
-function parse(data: unknown): ServerMessage | undefined {
-  if (typeof data !== 'string') return undefined
-  try {
-    const message: unknown = JSON.parse(data)
-    return isServerMessage(message) ? message : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** The server is trusted to keep to the protocol; messages of a later version that are not known are let pass. */
-function isServerMessage(message: unknown): message is ServerMessage {
-  return typeof message === 'object' && message !== null && 'type' in message && typeof message.type === 'string'
 }

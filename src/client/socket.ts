@@ -9,15 +9,16 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols: string) => WebSocketLike
 
-/** The given one, the platform's, or (Node 20) that of the package `ws`. */
-export async function findWebSocket(given: WebSocketConstructor | undefined): Promise<WebSocketConstructor> {
+/** The given one, the platform's, or (Node 20) that of the package `ws` where it is installed. */
+export async function findWebSocket(
+  given: WebSocketConstructor | undefined,
+): Promise<WebSocketConstructor | undefined> {
   if (given) return given
   if (isConstructor(globalThis.WebSocket)) return globalThis.WebSocket
   // The name is computed, so that a bundler for browsers does not look for it.
   const name = ['w', 's'].join('')
   const found: unknown = await import(/* @vite-ignore */ name).catch(() => undefined)
-  if (hasConstructor(found)) return found.WebSocket
-  throw new Error('This platform has no WebSocket: install the package "ws", or give connect() a WebSocket.')
+  return hasConstructor(found) ? found.WebSocket : undefined
 }
 
 function isConstructor(value: unknown): value is WebSocketConstructor {

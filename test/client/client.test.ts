@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { reconnectDelay } from '../../src/client/connection.ts'
+import { reconnectDelay } from '../../src/client/backoff.ts'
 import { type Client, connect, MillraceClientError } from '../../src/client/index.ts'
 import { MemoryLiveLog } from '../live/memory-live-log.ts'
 import { type Harness, json, startServer } from '../server/harness.ts'
