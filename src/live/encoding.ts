@@ -56,13 +56,24 @@ export const sseEncoding: Encoding = {
   name: 'sse',
   events: (_subscription, epoch, events) =>
     encoder.encode(events.map(({ offset, json }) => `id: ${epoch}:${offset}\ndata: ${json}\n\n`).join('')),
-  message: (message, epoch) => {
-    if (message.type !== 'heartbeat')
-      return encoder.encode(`event: ${message.type}\ndata: ${JSON.stringify(message)}\n\n`)
-    const [offset] = Object.values(message.offsets)
-    const id = epoch === undefined || offset === undefined ? '' : `id: ${epoch}:${offset}\n`
-    return encoder.encode(`: heartbeat\n${id}\n`)
-  },
+  message: (message, epoch) => encoder.encode(serverSentEvent(message, epoch)),
+}
+
+function serverSentEvent(message: ServerMessage, epoch: string | undefined): string {
+  switch (message.type) {
+    case 'heartbeat': {
+      const [offset] = Object.values(message.offsets)
+      const id = epoch === undefined || offset === undefined ? '' : `id: ${epoch}:${offset}\n`
+      return `: heartbeat\n${id}\n`
+    }
+    case 'reconnect':
+      return `retry: ${message.after}\n\n`
+    case 'subscribed':
+      // With its id: a browser that is cut off before the first event goes on from here.
+      return `event: subscribed\nid: ${message.epoch}:${message.offset}\ndata: ${JSON.stringify(message)}\n\n`
+    default:
+      return `event: ${message.type}\ndata: ${JSON.stringify(message)}\n\n`
+  }
 }
 
 /** Reads the `epoch:offset` of a server-sent event's id; undefined if it is none. */

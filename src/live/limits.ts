@@ -3,8 +3,8 @@ import { heartbeatMs } from './protocol.ts'
 /** What one process gives to live clients. */
 export interface LiveLimits {
   readonly sessions: number
-  /** Of one address. Behind a proxy that hides its clients all have the same, so it is not bounded unless someone says so. */
-  readonly sessionsPerAddress: number
+  /** Of one address; undefined for no bound. Behind a proxy all clients have its address. */
+  readonly sessionsPerAddress: number | undefined
   /** Per session. */
   readonly subscriptions: number
   /** Events and bytes that wait for one client, over all its subscriptions. */
@@ -36,7 +36,7 @@ export interface LiveLimits {
 
 export const defaultLiveLimits: LiveLimits = {
   sessions: 10_000,
-  sessionsPerAddress: Number.POSITIVE_INFINITY,
+  sessionsPerAddress: undefined,
   subscriptions: 100,
   queuedEvents: 5_000,
   queuedBytes: 4 * 2 ** 20,
