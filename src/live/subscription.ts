@@ -1,23 +1,28 @@
+import type { StoredLiveEvent } from '../core/live-log.ts'
 import type { Channel, Group, Member } from './channel.ts'
 import { ChannelEvent, type Matched } from './channel-event.ts'
+import { DeltaBases, SharedBudget } from './delta-bases.ts'
 import { type ConflateKey, tooCostly, tooCostlyCode } from './filters.ts'
 import type { Flow } from './flow.ts'
 import { frameBytes, type GroupBatch } from './group-batch.ts'
-import { type Matcher, matchAlone } from './matcher.ts'
+import { isRepeatable, type Matcher, matchAlone } from './matcher.ts'
 import { Outbox } from './outbox.ts'
 import type { EndedMessage, GapReason, ServerMessage } from './protocol.ts'
 import { RateLimit } from './rate-limit.ts'
 
 const pageEvents = 500
 const frameEvents = 1_000
+/** A page is bounded by itself. */
+const pageBudget = new SharedBudget(Number.POSITIVE_INFINITY)
 
 /** What a subscription needs of its session. */
 export interface Connection {
   /** Whether a frame can be sent at once: the network takes them and nothing older of this subscription waits. */
   readonly ready: boolean
   sendEvents(frame: Uint8Array, subscription: Subscription, events: number): void
-  frame(subscription: Subscription, events: readonly Matched[]): Uint8Array
-  sharedFrame(subscription: Subscription, batch: GroupBatch): Uint8Array
+  /** `deltaFrom`: the client has every event of the group from this offset on, and takes deltas. */
+  frame(subscription: Subscription, events: readonly Matched[], deltaFrom: number | undefined): Uint8Array
+  sharedFrame(subscription: Subscription, batch: GroupBatch, deltaFrom: number | undefined): Uint8Array
   sendMessage(message: ServerMessage, subscription: Subscription): void
   /** Something waits in the outbox, or the next page of the log is to be read. */
   wake(): void
@@ -39,6 +44,8 @@ export interface SubscriptionSettings {
   readonly catchUp: Matcher
   /** The first offset that it shall be sent. */
   readonly from: number
+  /** If the client takes deltas: it has every matching event from this offset on, and keeps them as the protocol says. */
+  readonly deltaFrom?: number | undefined
   readonly conflate: ConflateKey | undefined
   readonly maxRate: number | undefined
 }
@@ -60,17 +67,21 @@ export class Subscription implements Member, Flow {
   readonly #rate: RateLimit | undefined
   /** The next offset to be looked at. All below it was sent, waits in the outbox, was told as a gap or does not match. */
   #cursor: number
+  /** Of what was sent nothing was left out since this offset, but for what the outbox knows. */
+  #deltaFrom: number | undefined
   #state: 'waiting' | 'catching up' | 'live' | 'closed' = 'waiting'
   #reading = false
   #toldIncomparable = false
 
-  constructor({ id, channel, group, catchUp, from, conflate, maxRate }: SubscriptionSettings, connection: Connection) {
+  constructor(settings: SubscriptionSettings, connection: Connection) {
+    const { id, channel, group, catchUp, from, deltaFrom, conflate, maxRate } = settings
     this.id = id
     this.channel = channel
     this.#group = group
     this.#catchUp = catchUp
     this.#connection = connection
     this.#cursor = from
+    if (deltaFrom !== undefined) this.#deltaFrom = isRepeatable(group.matcher) ? Math.min(deltaFrom, from) : from
     this.#conflate = conflate
     this.#rate = maxRate === undefined ? undefined : new RateLimit(maxRate)
   }
@@ -96,13 +107,14 @@ export class Subscription implements Member, Flow {
     if (this.#state !== 'waiting') return
     this.#state = this.#cursor >= this.channel.next ? 'live' : 'catching up'
     this.#group.members.add(this)
+    if (this.#deltaFrom !== undefined) this.#group.deltaMembers++
     if (this.#state === 'catching up') this.#connection.wake()
   }
 
   close(): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    this.#group.members.delete(this)
+    if (this.#group.members.delete(this) && this.#deltaFrom !== undefined) this.#group.deltaMembers--
     this.channel.leave(this.#group)
   }
 
@@ -115,17 +127,15 @@ export class Subscription implements Member, Flow {
     if (batch.lost && batch.lost.to >= this.#cursor) {
       this.outbox.addGap('expired', Math.max(batch.lost.from, this.#cursor), batch.lost.to, undefined)
     }
-    const whole = batch.from >= this.#cursor
-    const events = whole ? batch.matched : batch.matched.filter(({ offset }) => offset >= this.#cursor)
-    this.#cursor = batch.next
     if (!batch.comparable) this.#tellIncomparable()
-    if (whole && this.#sendsAtOnce(events.length)) {
-      if (events.length === 0) return
-      this.#connection.sendEvents(this.#connection.sharedFrame(this, batch), this, events.length)
-      return
-    }
-    this.outbox.push(events)
+    if (batch.from >= this.#cursor) this.#deliver(batch)
+    else this.outbox.push(batch.matched.filter(({ offset }) => offset >= this.#cursor))
+    this.#cursor = batch.next
     if (!this.outbox.empty) this.#connection.wake()
+  }
+
+  failed(error: unknown): void {
+    if (this.#state !== 'closed') this.#connection.fail(error)
   }
 
   tooCostly(text: string): void {
@@ -144,10 +154,11 @@ export class Subscription implements Member, Flow {
     for (const gap of this.outbox.takeGaps()) {
       this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
     }
-    const events = this.outbox.take(limit, frameBytes)
-    if (events.length > 0) {
-      if (this.#state === 'live') this.#rate?.take(events.length)
-      this.#connection.sendEvents(this.#connection.frame(this, events), this, events.length)
+    const batch = this.outbox.takeBatch(limit)
+    if (batch) this.#sendBatch(batch)
+    else {
+      const events = this.outbox.take(limit, frameBytes)
+      if (events.length > 0) this.#send(this.#connection.frame(this, events, this.#completeFrom), events.length)
     }
     if (this.outbox.length > 0) return true
     if (this.#state === 'catching up') void this.#readPage()
@@ -170,13 +181,28 @@ export class Subscription implements Member, Flow {
     return dropped
   }
 
-  #sendsAtOnce(events: number): boolean {
-    return (
-      this.#connection.ready &&
-      this.outbox.empty &&
+  #deliver(batch: GroupBatch): void {
+    const atOnce =
       this.#rate === undefined &&
-      (this.#conflate === undefined || events <= 1)
-    )
+      (this.#conflate === undefined || batch.matched.length <= 1) &&
+      this.outbox.empty &&
+      this.#connection.ready
+    if (!atOnce) this.outbox.pushBatch(batch)
+    else if (batch.matched.length > 0) this.#sendBatch(batch)
+  }
+
+  #sendBatch(batch: GroupBatch): void {
+    this.#send(this.#connection.sharedFrame(this, batch, this.#completeFrom), batch.matched.length)
+  }
+
+  #send(frame: Uint8Array, events: number): void {
+    if (this.#state === 'live') this.#rate?.take(events)
+    this.#connection.sendEvents(frame, this, events)
+  }
+
+  /** For a client that takes deltas: it has every event since this offset, once what is sent next has come. */
+  get #completeFrom(): number | undefined {
+    return this.#deltaFrom === undefined ? undefined : Math.max(this.#deltaFrom, this.outbox.lostTo + 1)
   }
 
   /** History goes as fast as the client takes it; a rate counts for what is live. */
@@ -192,23 +218,39 @@ export class Subscription implements Member, Flow {
     this.#reading = true
     try {
       const page = await this.channel.log.read(this.channel.name, this.#cursor, pageEvents)
-      if (this.#state !== 'catching up') return
       const first = page[0]?.offset ?? (await this.channel.log.head(this.channel.name)).first
+      if (this.#state !== 'catching up') return
       if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
-      const events = page.map((event) => new ChannelEvent(this.channel.name, event))
-      const { matched, comparable } = matchAlone(this.#catchUp, events, this.channel.queries)
-      const { filter } = this.#group.matcher
-      if (filter?.tooCostly) return this.tooCostly(filter.text)
-      if (!comparable) this.#tellIncomparable()
-      this.outbox.push(matched)
+      this.#take(page)
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
-      if (this.#cursor >= this.channel.next) this.#state = 'live'
+      if (this.#cursor >= this.channel.next) this.#goLive()
     } catch (error) {
       this.#connection.fail(error)
     } finally {
       this.#reading = false
     }
     this.#connection.wake()
+  }
+
+  #take(page: readonly StoredLiveEvent[]): void {
+    const events = page.map((event) => new ChannelEvent(this.channel.name, event))
+    const { matched, comparable } = matchAlone(this.#catchUp, events, this.channel.queries)
+    const { filter } = this.#group.matcher
+    if (filter?.tooCostly) return this.tooCostly(filter.text)
+    if (!comparable) this.#tellIncomparable()
+    if (this.#deltaFrom !== undefined) {
+      // Within the page, since nobody keeps the values that its client had before.
+      const bases = new DeltaBases(pageBudget)
+      bases.advance(matched)
+    }
+    this.outbox.push(matched)
+  }
+
+  #goLive(): void {
+    if (this.#state !== 'catching up') return
+    this.#state = 'live'
+    // The group may have been sent other events than those found here.
+    if (this.#deltaFrom !== undefined && !isRepeatable(this.#group.matcher)) this.#deltaFrom = this.#cursor
   }
 
   get #isClosed(): boolean {
