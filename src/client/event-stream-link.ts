@@ -127,7 +127,8 @@ function addressOf({ channel, filter, similar, since, conflate, maxRate }: Omit<
   if (typeof since === 'object') {
     if ('epoch' in since) headers['last-event-id'] = `${since.epoch}:${since.offset}`
     else if ('last' in since) ask('last', since.last)
-    else ask('time', since.time)
+    else if ('time' in since) ask('time', since.time)
+    else ask('ago', since.ago)
   }
   return { path: `/v1/live/${encodeURIComponent(channel)}?${query}`, headers }
 }

@@ -25,6 +25,7 @@ export async function begin(channel: Channel, matcher: Matcher, since: Since): P
     return { from: await lastMatching(channel, matcher, since.last, head.first, next), recovered: true }
   }
   if ('time' in since) return sinceTime(channel, { ...head, next }, since.time)
+  if ('ago' in since) return sinceTime(channel, { ...head, next }, Date.now() - since.ago)
   const from = since.offset + 1
   const recovered = since.epoch === channel.epoch && from >= head.first && from <= next
   return { from: recovered ? from : next, recovered }

@@ -24,9 +24,14 @@ export const defaultMinScore = 0.4
 
 /**
  * Where to begin: after a position, with the last n matching events, with what was appended since a time (milliseconds
- * since 1970), or with what comes from now on (the default).
+ * since 1970) or since so many milliseconds ago (by the server's clock), or with what comes from now on (the default).
  */
-export type Since = ChannelPosition | { readonly last: number } | { readonly time: number } | 'latest'
+export type Since =
+  | ChannelPosition
+  | { readonly last: number }
+  | { readonly time: number }
+  | { readonly ago: number }
+  | 'latest'
 
 export interface SubscribeOptions {
   /** A CEL expression over `value`, `key` and `timestamp`. An event that it fails on does not match. */

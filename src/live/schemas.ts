@@ -21,6 +21,7 @@ const since = z.union([
   z.literal('latest'),
   z.strictObject({ last: z.int().min(0).max(10_000) }),
   z.strictObject({ time: z.number().min(0) }),
+  z.strictObject({ ago: z.number().min(0) }),
   z.strictObject({ epoch: z.string().max(200), offset: z.int().min(-1) }),
 ])
 

@@ -46,3 +46,11 @@ test('the first event appended at or after a time, in a few reads', async () => 
     }),
   )
 })
+
+test('so many milliseconds ago is by the clock of the server', async () => {
+  const now = Date.now()
+  const log = new TimedLiveLog(5, [now - 90_000, now - 50_000, now - 10_000])
+  const channel = new Channel('c', await log.head(), log, logger)
+  expect(await begin(channel, everything, { ago: 60_000 })).toEqual({ from: 6, recovered: true })
+  expect(await begin(channel, everything, { ago: 100_000 })).toEqual({ from: 5, recovered: false })
+})
