@@ -40,15 +40,15 @@ export class Credentials {
   }
 
   /**
-   * Takes the place of the principal before. Throws `Forbidden` (`other_user`) if that was someone else: what a session
-   * has subscribed to, where it is present and what it may resume are one user's.
+   * Takes the place of the principal before. Throws `Forbidden` (`other_user`) if that was someone else and the session is
+   * `inUse`: what it has subscribed to and where it is present are one user's.
    */
-  replace(principal: Principal): void {
+  replace(principal: Principal, inUse: boolean): void {
     const known = this.#principal
-    if (known && known.id !== principal.id) {
+    if (known && known.id !== principal.id && inUse) {
       throw new Forbidden({
         code: 'other_user',
-        message: `This session belongs to "${known.id}", and the token is of "${principal.id}".`,
+        message: `The subscriptions of this session are of "${known.id}", and the token is of "${principal.id}".`,
         hint: 'Open another connection for another user.',
       })
     }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { LiveEvent } from '../../src/core/live-log.ts'
 import { closeCodes } from '../../src/live/protocol.ts'
 import { DirectClient, principal, type Scene, scene } from './direct-client.ts'
+import { MemoryLiveLog } from './memory-live-log.ts'
 
 async function append({ log }: Scene, ...values: LiveEvent['value'][]): Promise<void> {
   const events = values.map((value, index) => ({ id: `${index}`, key: null, value, timestamp: 1 }))
@@ -54,13 +55,16 @@ test('a wrong token ends a session that never had one, and no other', async () =
   expect(world.audit).toMatchObject([{ ...refused, principal: null }, { action: 'subscribe' }, { ...refused }])
 })
 
-test('another user is refused on a connection that is someone’s', async () => {
+test('another user is refused where someone has subscriptions', async () => {
   await using world = scene()
   world.tokens.set('bob', principal({ id: 'bob', may: ['c', 'd'] }))
   const client = new DirectClient(world.live, principal({ id: 'ann' }))
-  expect(await client.ask({ id: 1, type: 'authenticate', token: 'bob' })).toMatchObject({ code: 'other_user' })
-  expect(await client.ask({ id: 2, type: 'subscribe', channel: 'd' })).toMatchObject({ code: 'forbidden' })
-  expect(client.closed).toBeUndefined()
+  await client.ask({ id: 1, type: 'subscribe', channel: 'c' })
+  expect(await client.ask({ id: 2, type: 'authenticate', token: 'bob' })).toMatchObject({ code: 'other_user' })
+  expect(await client.ask({ id: 3, type: 'subscribe', channel: 'd' })).toMatchObject({ code: 'forbidden' })
+  await client.ask({ id: 4, type: 'unsubscribe', subscription: 's1' })
+  expect(await client.ask({ id: 5, type: 'authenticate', token: 'bob' })).toMatchObject({ user: 'bob' })
+  expect(await client.ask({ id: 6, type: 'subscribe', channel: 'd' })).toMatchObject({ type: 'subscribed' })
 })
 
 test('a session ends with its token, unless another has been shown by then', async () => {
@@ -98,6 +102,33 @@ test('after another token, subscriptions end that it does not allow, or not in t
   ])
   await append(world, 5)
   expect(await client.ofType('events')).toMatchObject({ subscription: 's1' })
+})
+
+test('a subscription that was being opened with the token before is not let through', async () => {
+  let open: () => void = () => undefined
+  const opening = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  class SlowLog extends MemoryLiveLog {
+    override async head(channel: string) {
+      await opening
+      return super.head(channel)
+    }
+  }
+  await using world = scene({}, new SlowLog())
+  world.tokens.set('none', principal({ may: [] }))
+  world.tokens.set('rows', principal({ may: ['d'], rows: [{ a: 1 }] }))
+  const [one, two] = [
+    new DirectClient(world.live, principal({})),
+    new DirectClient(world.live, principal({ may: ['d'] })),
+  ]
+  const refused = one.ask({ id: 1, type: 'subscribe', channel: 'c' })
+  const changed = two.ask({ id: 1, type: 'subscribe', channel: 'd' })
+  await one.ask({ id: 2, type: 'authenticate', token: 'none' })
+  await two.ask({ id: 2, type: 'authenticate', token: 'rows' })
+  open()
+  expect(await refused).toMatchObject({ code: 'forbidden', retry: false })
+  expect(await changed).toMatchObject({ code: 'rows_changed', retry: true })
 })
 
 test('the smallest free id is given again, and nothing of the one before comes under it', async () => {
