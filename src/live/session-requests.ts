@@ -155,7 +155,7 @@ async function showState({ id, subscription, state }: PresenceRequest, asked: As
 
 async function publish({ id, topic, events, key }: PublishRequest, principal: Principal, asked: Asked): Promise<void> {
   audited('publish', topic, principal, asked)
-  const positions = await asked.context.publish(topic, events, key)
+  const positions = await asked.context.publish(topic, events, key, principal.rows('publish', topic))
   asked.sender.reply({ id, type: 'published', positions })
 }
 
@@ -169,7 +169,7 @@ async function authenticate({ id, token }: AuthenticateRequest, asked: Asked): P
     context.audit({ action: 'authenticate', address, ...entry })
   try {
     const principal = await context.authenticate(token)
-    credentials.replace(principal)
+    credentials.replace(principal, subscriptions.size > 0)
     audit({ principal: principal.id, outcome: 'allowed' })
     sender.reply({ id, type: 'authenticated', expires: principal.expires, user: principal.id })
     subscriptions.review(principal)

@@ -1,7 +1,7 @@
 import type { Audit } from '../core/audit.ts'
 import { errorMessage } from '../core/errors.ts'
 import type { Position } from '../core/event.ts'
-import type { Principal } from '../core/principal.ts'
+import type { Principal, RowFilter } from '../core/principal.ts'
 import type { ChannelPresence } from './channel-presence.ts'
 import { Credentials } from './credentials.ts'
 import type { Encoding } from './encoding.ts'
@@ -17,7 +17,13 @@ import { type Asked, answer, errorReply, subscribe } from './session-requests.ts
 import { SessionSubscriptions } from './session-subscriptions.ts'
 import type { Ending } from './subscription.ts'
 
-export type Publish = (topic: string, events: readonly JsonValue[], key: string | undefined) => Promise<Position[]>
+/** `rows`: what the client may publish. */
+export type Publish = (
+  topic: string,
+  events: readonly JsonValue[],
+  key: string | undefined,
+  rows: RowFilter | undefined,
+) => Promise<Position[]>
 
 export interface SessionContext {
   readonly hub: Hub
