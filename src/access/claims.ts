@@ -1,3 +1,5 @@
+import { claimAt } from '../core/claims.ts'
+
 export type Claims = Readonly<Record<string, unknown>>
 export type ClaimValue = string | number | boolean
 
@@ -5,21 +7,6 @@ export type ClaimValue = string | number | boolean
 const mostValues = 100
 /** `scope` (RFC 8693), or `scp`. Other texts have spaces of their own: "guest admin" is no admin. */
 const isScope = /(?:^|\.)(?:scope|scp)$/
-
-/**
- * The claim of a name, which may lead into others by dots: `realm_access.roles`. Names that have dots themselves, such as
- * `https://example.com/roles`, are found as they are, and come first.
- */
-export function claimAt(claims: unknown, name: string): unknown {
-  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return undefined
-  if (Object.hasOwn(claims, name)) return Reflect.get(claims, name)
-  for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
-    const inner = name.slice(0, dot)
-    const found = Object.hasOwn(claims, inner) ? claimAt(Reflect.get(claims, inner), name.slice(dot + 1)) : undefined
-    if (found !== undefined) return found
-  }
-  return undefined
-}
 
 /** Whether the claim is the value, or a list that has it. A scope is a list of words parted by spaces, as OAuth has it. */
 export function claimHas(claims: Claims, name: string, wanted: ClaimValue): boolean {

@@ -1,0 +1,1 @@
+export { type BoundQuery, type GivenParameters, Queries } from './queries.ts'
