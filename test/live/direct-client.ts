@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../../src/core/audit.ts'
 import { Unauthenticated } from '../../src/core/errors.ts'
 import type { LiveEvent, LiveLog } from '../../src/core/live-log.ts'
+import type { Presence } from '../../src/core/presence.ts'
 import { type Principal, type RowFilter, unrestricted } from '../../src/core/principal.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
 import { Live, type LiveLimits, type Session, type Transport } from '../../src/live/index.ts'
@@ -88,7 +89,11 @@ export interface Scene extends AsyncDisposable {
   readonly published: unknown[]
 }
 
-export function scene(limits: Partial<LiveLimits> = {}, log: LiveLog = new MemoryLiveLog()): Scene {
+export function scene(
+  limits: Partial<LiveLimits> = {},
+  log: LiveLog = new MemoryLiveLog(),
+  presence?: () => Promise<Presence>,
+): Scene {
   const embedder = new FakeEmbedder()
   const audit: AuditEntry[] = []
   const tokens = new Map<string, Principal>()
@@ -109,6 +114,7 @@ export function scene(limits: Partial<LiveLimits> = {}, log: LiveLog = new Memor
     },
     audit: (entry) => audit.push(entry),
     limits,
+    presence,
   })
   return { live, log, embedder, audit, tokens, published, [Symbol.asyncDispose]: () => live.close() }
 }
