@@ -3,7 +3,9 @@ import { Unauthenticated } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 
 /** What is read of a client's certificate, which TLS has verified. */
-export type ClientCertificate = Pick<PeerCertificate, 'subject' | 'subjectaltname' | 'valid_to'>
+export interface ClientCertificate extends Pick<PeerCertificate, 'subject' | 'valid_to'> {
+  readonly subjectaltname?: string | undefined
+}
 
 /**
  * Whom a certificate is of: the common name of its subject, or else its first alternative name. Its claims are `sub` (the

@@ -51,5 +51,6 @@ function rowsOf(rows: Readonly<Record<string, string>>, claims: Claims): RowFilt
 
 function union(alternatives: RowFilter): RowFilter {
   const known = new Map(alternatives.map((each) => [JSON.stringify(Object.entries(each).toSorted()), each]))
-  return [...known.values()]
+  // In an order of their own: what someone sees is the same, however the claims are ordered.
+  return [...known].toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([, each]) => each)
 }

@@ -1,7 +1,7 @@
 import type { Action } from '../core/principal.ts'
 
 /** What those may do for whom `when` holds. Names are patterns: `*` is any characters, `{claim}` the caller's claim. */
-export interface AccessRule extends Readonly<Partial<Record<Action, readonly string[]>>> {
+export interface AccessRule extends Readonly<{ [action in Action]?: readonly string[] | undefined }> {
   /** Claims with the value that each must have, or have in its list. Left out: everyone who is recognised. */
   readonly when?: Readonly<Record<string, string | number | boolean>> | undefined
   /** Fields with the claim whose value they must have, for all that the rule grants. */

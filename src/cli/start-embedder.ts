@@ -29,17 +29,17 @@ export async function startEmbedder({
   })
   broken.catch(() => {})
   const opened = await openProcess(runtime, { log, downloading, embedderEnded })
-  const { metrics, services } = opened
+  const { access, metrics, services } = opened
   const end = new AbortController()
   const close = async () => {
     end.abort()
     await opened.close()
   }
   try {
-    const { token } = runtime.server
     const context = {
       services,
-      auth: token === undefined ? undefined : { token },
+      access,
+      origins: runtime.server.origins,
       metrics,
       observe: createEmbedderObserver(metrics, services.embedderStats),
       log,

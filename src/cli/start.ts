@@ -2,9 +2,11 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Runtime } from '../config/runtime.ts'
 import { errorAdvice } from '../core/errors.ts'
+import type { NamedQuery } from '../core/named-query.ts'
 import type { PipelineSpec } from '../core/pipeline.ts'
 import type { Services } from '../core/services.ts'
 import { createExpressions } from '../expressions/index.ts'
+import { Queries } from '../queries/index.ts'
 import {
   createApp,
   createGatewayApp,
@@ -26,6 +28,7 @@ export interface StartOptions {
   readonly runtime: Runtime
   /** The pipelines to run, besides those that were put through the API. */
   readonly specs: readonly PipelineSpec[]
+  readonly queries: readonly NamedQuery[]
   readonly log: Log
   readonly downloading?: ReportDownload | undefined
   /** How long `stop` may take to finish what was read. Default 20 s. */
@@ -92,25 +95,28 @@ interface Work {
 }
 
 /** Serves what the role serves. */
-function serve({ runtime, log }: StartOptions, process: ServerProcess, work: Work): Promise<string> {
-  const { metrics, services } = process
+function serve({ runtime, log, queries: named }: StartOptions, process: ServerProcess, work: Work): Promise<string> {
+  const { access, metrics, services } = process
   const { pipelines, ready, closing } = work
   const { role, server } = runtime
-  const auth = server.token === undefined ? undefined : { token: server.token }
+  const { origins } = server
   const observe =
     pipelines === undefined
       ? createEmbedderObserver(metrics, services.embedderStats)
       : createObserver(metrics, pipelines.control, services.embedderStats)
-  const base = { auth, metrics, observe, log, ready, version: packageVersion(), limits: defaultServerLimits }
+  const version = packageVersion()
+  const base = { access, origins, metrics, observe, log, ready, version, limits: defaultServerLimits }
   const running = pipelines && { ...base, pipelines: pipelines.control, closing }
   if (role === 'processor' && running) return process.serve(createProcessorApp(running), base)
 
   const expressions = createExpressions({ bounded: true })
+  const queries = new Queries(named, services.analytics)
   const context = {
     ...base,
     services,
     expressions,
-    live: createLive({ services, expressions, auth, metrics, log }),
+    queries,
+    live: createLive({ services, expressions, queries, access, metrics, log }),
     dashboard: folderFiles(join(packageRoot(), 'dist/dashboard')),
   }
   return process.serve(running ? createApp({ ...context, ...running }) : createGatewayApp(context), context)

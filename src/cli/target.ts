@@ -82,8 +82,7 @@ async function localTarget(runtime: Runtime, terminal: Terminal): Promise<Target
   const { app, close } = await openApplication(runtime, notRunning, log, downloadReport(terminal))
   return {
     where: runtime.data,
-    request: async (path, init) =>
-      app.request(new URL(path, 'http://localhost').href, withToken(init, runtime.server.token)),
+    request: async (path, init) => app.request(new URL(path, 'http://localhost').href, init),
     [Symbol.asyncDispose]: close,
   }
 }

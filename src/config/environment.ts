@@ -46,15 +46,19 @@ export function twinOf(path: readonly string[]): string {
   return `MILLRACE_${path.map((name) => name.replace(/[A-Z]/g, (letter) => `_${letter}`)).join('_')}`.toUpperCase()
 }
 
-/** The paths of all settings that are one value; what stands under free names has no twin. */
+/** The paths of all settings that are one value; what stands under free names, or in a list of mappings, has no twin. */
 export function leaves(schema: z.ZodType, path: readonly string[] = []): (readonly string[])[] {
   const inner = unwrap(schema)
-  if (inner instanceof z.ZodRecord) return []
+  if (inner instanceof z.ZodRecord || isListOfMappings(inner)) return []
   if (!(inner instanceof z.ZodObject)) return [path]
   return Object.keys(inner.shape).flatMap((key) => {
     const member = schemaAt(inner, [key])
     return member === undefined ? [] : leaves(member, [...path, key])
   })
+}
+
+function isListOfMappings(schema: unknown): boolean {
+  return schema instanceof z.ZodArray && unwrap(schema.element) instanceof z.ZodObject
 }
 
 /** The schema of the value at a path. */

@@ -14,5 +14,9 @@ export const liveLimits = z.strictObject({
   requestsPerSecond: z.int().min(1).default(500).describe('Requests of one session a second.'),
   queuedEvents: z.int().min(1).default(5_000).describe('Events that wait for one slow client.'),
   queuedBytes: byteSize().prefault('4MiB').describe('Bytes that wait for one slow client.'),
-  standingQueries: z.int().min(1).default(20_000).describe('Different texts and vectors that events are compared with.'),
+  standingQueries: z
+    .int()
+    .min(1)
+    .default(20_000)
+    .describe('Different texts and vectors that events are compared with.'),
 })

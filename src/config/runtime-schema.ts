@@ -3,13 +3,10 @@ import { roles } from '../core/role.ts'
 import { byteSize, duration } from '../core/units.ts'
 import { embedderSettings } from './embedder-schema.ts'
 import { topicName } from './pipeline-schema.ts'
+import { serverSettings } from './server-schema.ts'
+import { textList } from './text-list.ts'
 
 const text = z.string().min(1)
-
-/** A list, or one entry, or entries parted by commas, as environment variables have them. */
-const textList = z
-  .union([text, z.array(text)])
-  .transform((value) => [value].flat().flatMap((entry) => entry.split(',').map((part) => part.trim())))
 
 /** `host`, `host:port` or `[::1]:port`, with or without a scheme before it. */
 function isAddress(text: string): boolean {
@@ -24,15 +21,6 @@ const topic = z.strictObject({
   retention: duration().optional().describe('Events older than this may be dropped; 0 keeps them for ever.'),
   retentionBytes: byteSize().optional().describe('A partition larger than this drops its oldest events; 0: no bound.'),
   compact: z.boolean().optional().describe('Keep only the newest event of each key.'),
-})
-
-const server = z.strictObject({
-  host: text.default('127.0.0.1').describe('The address to listen on. Any but a loopback address needs a token.'),
-  port: z.int().min(0).max(65_535).default(8080).describe('The port to listen on; 0 takes a free one.'),
-  token: text
-    .min(16, 'a token has at least 16 characters')
-    .optional()
-    .describe('What clients must send as bearer token.'),
 })
 
 const query = z.strictObject({
@@ -193,8 +181,9 @@ export const runtimeSchema = z.strictObject({
     .describe('What this process does: processor runs pipelines, gateway serves clients, embedder only embeds.'),
   data: text.default('./data').describe('The folder for everything that is embedded.'),
   pipelines: textList.prefault('pipelines/*.yaml').describe('Globs of the pipeline files.'),
+  queries: textList.prefault('queries/*.yaml').describe('Globs of the files of named queries.'),
   schemas: text.default('schemas').describe('The folder of event schemas by topic.'),
-  server: server.prefault({}).describe('The HTTP API, the live protocol and the dashboard.'),
+  server: serverSettings.prefault({}).describe('The HTTP API, the live protocol and the dashboard.'),
   defaults: topic.prefault({}).describe('Settings of topics that do not say otherwise.'),
   topics: z.record(topicName, topic).default({}).describe('Settings of single topics.'),
   query: query.prefault({}).describe('Limits of SQL queries through the API.'),

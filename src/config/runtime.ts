@@ -14,6 +14,7 @@ import {
 import { check, type Issue } from './issues.ts'
 import { InvalidConfig, type Problem, ProblemList } from './problem.ts'
 import { alternatives, type RuntimeSettings, runtimeSchema } from './runtime-schema.ts'
+import { serverFindings, withServerFiles } from './server-settings.ts'
 import { keySpan, type Located, type Path, readYaml, spanAt } from './yaml.ts'
 
 /** The settings of one process, with paths made absolute. Durations are milliseconds, sizes bytes. */
@@ -64,6 +65,7 @@ export async function loadRuntime({ file, env, cwd }: LoadOptions): Promise<Runt
     ...data,
     data: resolve(base, data.data),
     schemas: resolve(base, data.schemas),
+    server: withServerFiles(data.server, base),
     ...(data.kafka && { kafka: { ...data.kafka, tls: data.kafka.tls && withFiles(data.kafka.tls, base) } }),
     ...(data.schemaRegistry && { schemaRegistry: withFiles(data.schemaRegistry, base) }),
     ...(data.redis && { redis: withFiles(data.redis, base) }),
@@ -152,20 +154,13 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
 /** What is wrong with settings that are each well formed. */
 function findings({ server, embedder }: RuntimeSettings): Issue[] {
   const issues: Issue[] = []
-  if (!isLoopback(server.host) && server.token === undefined) {
-    const message = `listening on ${server.host} lets others in: set server.token (MILLRACE_SERVER_TOKEN) as well`
-    issues.push({ path: ['server', 'host'], code: 'authentication_required', at: 'value', message })
-  }
+  issues.push(...serverFindings(server))
   const { url } = embedder.remote ?? {}
   if (url !== undefined && (new URL(url).username !== '' || new URL(url).password !== '')) {
     const message = 'no credentials in the address: set embedder.remote.apiKey'
     issues.push({ path: ['embedder', 'remote', 'url'], code: 'credentials_in_url', at: 'value', message })
   }
   return issues
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host)
 }
 
 /** Puts an issue where its value came from: a variable, answered as a problem, or the file, added to its list. */
@@ -189,7 +184,7 @@ function placed(
 }
 
 function isSecret(name: unknown): boolean {
-  return typeof name === 'string' && ['token', 'password', 'apiKey', 'clientSecret', 'headers'].includes(name)
+  return typeof name === 'string' && ['token', 'secret', 'password', 'apiKey', 'clientSecret', 'headers'].includes(name)
 }
 
 /** The runtime as it may be shown: secrets, and the credentials in addresses, are replaced by `***`. */

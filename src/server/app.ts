@@ -12,6 +12,7 @@ import { openApi } from './openapi.ts'
 import { pipelineRoutes } from './pipelines.ts'
 import { probeRoutes } from './probes.ts'
 import { problemResponse, retryAfter, toProblem } from './problem.ts'
+import { namedQueryRoutes } from './queries.ts'
 import { queryRoutes } from './query.ts'
 import { Routes } from './route.ts'
 import { serveStatic } from './static.ts'
@@ -22,6 +23,7 @@ const gatewayRoutes: readonly AddRoutes<GatewayContext>[] = [
   eventRoutes,
   collectionRoutes,
   queryRoutes,
+  namedQueryRoutes,
   embeddingRoutes,
   liveRoutes,
 ]
@@ -76,7 +78,7 @@ function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[
     const detail = `There is no ${c.req.method} ${c.req.path}.`
     return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint })
   })
-  app.use(guard(context.auth?.token))
+  app.use(guard(context))
   app.use(async (c, next) => {
     const started = performance.now()
     await next()
@@ -90,7 +92,7 @@ function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[
 
   const routes = new Routes(app)
   for (const add of adders) add(routes, context)
-  const description = JSON.stringify(openApi(routes.all, context.version, context.auth !== undefined))
+  const description = JSON.stringify(openApi(routes.all, context.version, context.access.required))
   app.get('/openapi.json', (c) => c.body(description, 200, { 'content-type': 'application/json' }))
   return app
 }

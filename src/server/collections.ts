@@ -1,13 +1,16 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
 import type { Embedder } from '../core/embedder.ts'
-import { NotFound } from '../core/errors.ts'
-import { filterSchema } from '../core/filter.ts'
+import { Forbidden, NotFound } from '../core/errors.ts'
+import { type Filter, filterSchema, type Scalar } from '../core/filter.ts'
 import { didYouMean } from '../core/nearest.ts'
+import type { RowFilter } from '../core/principal.ts'
 import { duration } from '../core/units.ts'
 import type { Collection, Match, VectorStore } from '../core/vector-store.ts'
 import { defaultRecencyWeight, defaultWordsWeight, search } from '../search/search.ts'
 import { readJson } from './body.ts'
 import type { GatewayContext } from './context.ts'
+import { mayAny } from './permission.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, position, request } from './schemas.ts'
@@ -84,6 +87,7 @@ export function collectionRoutes(routes: Routes, { services, limits }: GatewayCo
     {
       method: 'get',
       path: '/v1/collections',
+      permission: 'caller',
       tag: 'Search',
       summary: 'All collections',
       answers: {
@@ -103,7 +107,7 @@ export function collectionRoutes(routes: Routes, { services, limits }: GatewayCo
     },
     async (c) => {
       const store = await services.vectors()
-      const known = await store.collections()
+      const known = (await store.collections()).filter(({ spec }) => mayAny(c, ['search'], spec.name))
       const shown = known.map(({ spec: { name, dimension, fields, fingerprint }, count }) => {
         return { name, count, dimension, fields, fingerprint }
       })
@@ -115,6 +119,7 @@ export function collectionRoutes(routes: Routes, { services, limits }: GatewayCo
     {
       method: 'post',
       path: '/v1/collections/{collection}/search',
+      permission: { action: 'search', name: '{collection}' },
       tag: 'Search',
       summary: 'What means about the same, and has the same words',
       body: {
@@ -150,27 +155,52 @@ export function collectionRoutes(routes: Routes, { services, limits }: GatewayCo
     },
     async (c) => {
       const { text, vector, hybrid, ...asked } = await readJson(c, searchBody, limits.bodyBytes)
-      const collection = await findCollection(await services.vectors(), pathParameter(c, 'collection'))
+      const collection = await findCollection(c, await services.vectors(), pathParameter(c, 'collection'))
+      const filter = withRows(collection, asked.filter, c.get('rows'))
       const query = vector ? Float32Array.from(vector) : await embed(await services.embedder(), collection, text ?? '')
       const weight = hybrid === true ? defaultWordsWeight : hybrid === false ? undefined : hybrid.weight
       const words = text === undefined || weight === undefined ? undefined : { text, weight }
-      const matches = await search(collection, { ...asked, vector: query, words })
+      const matches = await search(collection, { ...asked, filter, vector: query, words })
       const hint = words !== undefined && matches.length > 0 && !matches.some(hasText) ? noTexts : undefined
       return c.json({ matches, hint })
     },
   )
 }
 
-async function findCollection(store: VectorStore, name: string): Promise<Collection> {
+async function findCollection(c: Context, store: VectorStore, name: string): Promise<Collection> {
   const collection = await store.find(name)
   if (collection) return collection
-  const known = (await store.collections()).map(({ spec }) => spec.name)
+  const all = (await store.collections()).map(({ spec }) => spec.name)
+  const known = all.filter((each) => mayAny(c, ['search'], each))
   const nearest = didYouMean(name, known)
   throw new NotFound({
     code: 'collection_not_found',
     message: `There is no collection "${name}"${nearest === '' ? '.' : nearest}`,
     hint: 'A collection is made by the first event that a pipeline with a "vectors" sink writes.',
   })
+}
+
+/**
+ * The filter of a search that finds only what the caller sees. Throws `Forbidden` (`rows_unknown`) for a collection without
+ * the fields that tell: it would hold everyone's.
+ */
+function withRows({ spec }: Collection, filter: Filter | undefined, rows: RowFilter | undefined): Filter | undefined {
+  if (rows === undefined) return filter
+  const told = rows.filter((alternative) => Object.keys(alternative).every((field) => spec.fields.includes(field)))
+  if (told.length === 0) {
+    const fields = [...new Set(rows.flatMap(Object.keys))].map((field) => `"${field}"`).join(' and ')
+    throw new Forbidden({
+      code: 'rows_unknown',
+      message: `Collection "${spec.name}" does not have ${fields}, by which your rows are told.`,
+      hint: 'Name the field under `fields:` of the "vectors" sink that writes it.',
+    })
+  }
+  const own: Filter = { $or: told.map((alternative): Filter => ({ $and: Object.entries(alternative).map(equal) })) }
+  return filter === undefined ? own : { $and: [own, filter] }
+}
+
+function equal([field, value]: readonly [string, Scalar]): Filter {
+  return { [field]: { $eq: value } }
 }
 
 const noTexts =

@@ -1,7 +1,10 @@
+import type { Access } from '../access/index.ts'
+import type { Audit } from '../core/audit.ts'
 import type { Expressions } from '../core/expression.ts'
 import type { PipelineControl } from '../core/pipeline.ts'
 import type { Services } from '../core/services.ts'
 import type { Live } from '../live/index.ts'
+import type { Queries } from '../queries/index.ts'
 import type { Log, Metrics } from '../telemetry/index.ts'
 import type { StaticFiles } from './static.ts'
 
@@ -22,11 +25,12 @@ export const defaultServerLimits: ServerLimits = { bodyBytes: 10_000_000, inFlig
 
 /** What every server has, whatever the role of its process. Made by the composition root. */
 export interface BaseContext {
-  /**
-   * With a token every request needs it, but probes and the dashboard's files. Without one only this machine is
-   * answered: a loopback host, and no page of another origin.
-   */
-  readonly auth?: { readonly token: string } | undefined
+  /** Who is let in, and what they may do. */
+  readonly access: Access
+  /** Origins of pages that may ask, besides the server's own and those of this machine; `*` for all. Default: none. */
+  readonly origins?: readonly string[] | undefined
+  /** Told what was asked, by whom, and whether it was let through. */
+  readonly audit?: Audit | undefined
   readonly metrics: Metrics
   /** Brings the metrics up to date before a scrape. */
   readonly observe?: (() => Promise<void>) | undefined
@@ -52,6 +56,7 @@ export interface PipelineContext extends BaseContext {
 export interface GatewayContext extends BaseContext {
   readonly services: Services
   readonly expressions: Expressions
+  readonly queries: Queries
   readonly live: Live
   /** The built dashboard; without it `/` says how to build one. */
   readonly dashboard?: StaticFiles | undefined

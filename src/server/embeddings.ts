@@ -85,6 +85,7 @@ export function embeddingRoutes(routes: Routes, { services, limits }: EmbedderCo
     {
       method: 'post',
       path: '/v1/embeddings',
+      permission: { action: 'query', name: 'embeddings' },
       tag: 'Embeddings',
       summary: 'Texts to vectors, as OpenAI has it',
       description: 'Errors carry the `error` object that OpenAI clients read, beside the problem details.',
@@ -137,6 +138,7 @@ export function embeddingRoutes(routes: Routes, { services, limits }: EmbedderCo
     {
       method: 'get',
       path: '/v1/models',
+      permission: { action: 'query', name: 'embeddings' },
       tag: 'Embeddings',
       summary: 'The model that runs here, as OpenAI lists models',
       answers: {
@@ -182,6 +184,7 @@ export function embeddingRoutes(routes: Routes, { services, limits }: EmbedderCo
     {
       method: 'post',
       path: '/v1/tokens',
+      permission: { action: 'query', name: 'embeddings' },
       tag: 'Embeddings',
       summary: 'How many tokens texts have',
       body: {

@@ -1,11 +1,15 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
 import { errorCode, errorMessage, InvalidInput } from '../core/errors.ts'
 import { type Json, type LogRecord, sizeOf, type TopicPartition } from '../core/event.ts'
 import type { EventLog, TopicInfo } from '../core/event-log.ts'
+import type { RowFilter } from '../core/principal.ts'
+import { matchesRows } from '../core/rows.ts'
 import type { Codec } from '../core/serde.ts'
 import { readQuery, readText } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { readEvents } from './event-body.ts'
+import { mayAny, topicActions } from './permission.ts'
 import { publish, topicNotFound } from './publish.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, anyJson, position, wholeNumber } from './schemas.ts'
@@ -57,6 +61,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     {
       method: 'post',
       path: '/v1/topics/{topic}/events',
+      permission: { action: 'publish', name: '{topic}' },
       tag: 'Topics',
       summary: 'Append events',
       description:
@@ -88,7 +93,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     async (c) => {
       const { key } = readQuery(c, publishQuery)
       const events = readEvents(c, await readText(c, limits.bodyBytes))
-      const positions = await publish(services, pathParameter(c, 'topic'), events, key)
+      const positions = await publish(services, pathParameter(c, 'topic'), events, key, c.get('rows'))
       return c.json({ accepted: positions.length, positions })
     },
   )
@@ -97,6 +102,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     {
       method: 'get',
       path: '/v1/topics/{topic}/events',
+      permission: { action: 'subscribe', name: '{topic}' },
       tag: 'Topics',
       summary: 'Look at stored events',
       query: peekQuery,
@@ -111,11 +117,11 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     async (c) => {
       const { partition, offset, limit } = readQuery(c, peekQuery)
       const log = await services.log()
-      const topic = await findTopic(log, pathParameter(c, 'topic'))
+      const topic = await findTopic(c, log, pathParameter(c, 'topic'))
       const codec = await services.serde.codec(topic.name)
       const records = await peek(log, topic, partition, offset, limit)
       await codec.load?.(records.map(({ value }) => value))
-      return c.json({ events: records.map((record) => show(codec, record)) })
+      return c.json({ events: seen(codec, records, c.get('rows')) })
     },
   )
 
@@ -123,6 +129,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     {
       method: 'get',
       path: '/v1/topics/{topic}/tail',
+      permission: { action: 'subscribe', name: '{topic}' },
       tag: 'Topics',
       summary: 'Follow a topic',
       description: 'Server-sent events: each event of the topic as it is appended, as a JSON `StoredEvent`.',
@@ -138,19 +145,20 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     async (c) => {
       const { last } = readQuery(c, tailQuery)
       const log = await services.log()
-      const topic = await findTopic(log, pathParameter(c, 'topic'))
+      const topic = await findTopic(c, log, pathParameter(c, 'topic'))
       const codec = await services.serde.codec(topic.name)
-      return streamEvents(c, live.closing, (signal) => tail(log, topic, codec, last, signal))
+      const rows = c.get('rows')
+      return streamEvents(c, live.closing, (signal) => tail(log, topic, { codec, rows }, last, signal))
     },
   )
 }
 
-/** Throws `NotFound` with the nearest name. */
-export async function findTopic(log: EventLog, name: string): Promise<TopicInfo> {
+/** Throws `NotFound` with the nearest name that the caller may know. */
+export async function findTopic(c: Context, log: EventLog, name: string): Promise<TopicInfo> {
   const topics = await log.topics()
   const topic = topics.find((known) => known.name === name)
   if (topic) return topic
-  const names = topics.map((known) => known.name)
+  const names = topics.map((known) => known.name).filter((known) => mayAny(c, topicActions, known))
   throw topicNotFound(name, names)
 }
 
@@ -199,15 +207,20 @@ function dropFirst(records: LogRecord[]): number {
   return oldest === undefined ? 0 : sizeOf(oldest)
 }
 
+interface View {
+  readonly codec: Codec
+  readonly rows: RowFilter | undefined
+}
+
 async function* tail(
   log: EventLog,
   topic: TopicInfo,
-  codec: Codec,
+  view: View,
   last: number,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
   const first = last === 0 ? [] : await peek(log, topic, undefined, undefined, last)
-  yield* shown(codec, first)
+  yield* shown(view, first)
   const next = new Map(topic.partitions.map(({ partition, end }) => [partition, end]))
   while (!signal.aborted) {
     const grown = log.grown([topic.name], signal)
@@ -217,16 +230,21 @@ async function* tail(
       const last = records.at(-1)
       if (last) next.set(partition, last.offset + 1)
       found += records.length
-      yield* shown(codec, records)
+      yield* shown(view, records)
     }
     if (found === 0) await grown
   }
 }
 
 /** All are decoded before the first goes out: what `load` has fetched need not be kept for longer. */
-async function* shown(codec: Codec, records: readonly LogRecord[]): AsyncGenerator<ServerSentEvent> {
+async function* shown({ codec, rows }: View, records: readonly LogRecord[]): AsyncGenerator<ServerSentEvent> {
   await codec.load?.(records.map(({ value }) => value))
-  yield* records.map((record) => ({ data: show(codec, record) }))
+  yield* seen(codec, records, rows).map((data) => ({ data }))
+}
+
+/** Decoded, as far as the caller sees them: what cannot be decoded, and a deletion, belongs to nobody's rows. */
+function seen(codec: Codec, records: readonly LogRecord[], rows: RowFilter | undefined) {
+  return records.map((record) => show(codec, record)).filter(({ value }) => matchesRows(rows, value))
 }
 
 function show(codec: Codec, { partition, offset, timestamp, key, value, headers }: LogRecord) {

@@ -1,85 +1,109 @@
 import type { Context, MiddlewareHandler } from 'hono'
-import { timingSafeEqual } from 'hono/utils/buffer'
-import { InvalidRequest } from './problem.ts'
+import type { AuditEntry } from '../core/audit.ts'
+import { Forbidden, Retryable, Unauthenticated } from '../core/errors.ts'
+import type { Principal } from '../core/principal.ts'
+import type { BaseContext } from './context.ts'
+import { assertPlace } from './origins.ts'
+import type { Visit } from './permission.ts'
+import { type Visitor, visitorOf } from './visitor.ts'
 
-/** What a request says of where it comes from. */
-export interface Caller {
-  readonly host: string | undefined
-  readonly origin: string | undefined
-  readonly token: string | undefined
-}
-
-export type Verdict = 'allowed' | 'foreign_host' | 'foreign_origin' | 'unauthenticated'
+/** What the door needs to know. */
+export type Door = Pick<BaseContext, 'access' | 'origins' | 'audit'>
 
 /**
- * Who is answered. With a token: whoever has it; a browser does not send it by itself, so no page can act for its user.
- * Without one: only programs and pages of this machine. The `Host` header is checked because a page can point its own
- * name at 127.0.0.1, the `Origin` because any page may send requests there.
+ * Lets in whoever may ask, and says who that is: `principalOf`. What they may do is asked by the routes. Pages of other
+ * origins that may ask may also read the answers.
  */
-export async function judge({ host, origin, token }: Caller, expected: string | undefined): Promise<Verdict> {
-  if (expected !== undefined) {
-    return token !== undefined && (await timingSafeEqual(token, expected)) ? 'allowed' : 'unauthenticated'
-  }
-  if (host === undefined || !isLoopback(hostName(host))) return 'foreign_host'
-  if (origin !== undefined && !isLoopbackOrigin(origin)) return 'foreign_origin'
-  return 'allowed'
-}
-
-/** Whether a request to a public address may see what is not public. */
-export async function mayRead(c: Context, expected: string | undefined): Promise<boolean> {
-  return (await judge(caller(c), expected)) === 'allowed'
-}
-
-export function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '::1' || name === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name)
-}
-
-export function bearerToken(authorization: string | undefined): string | undefined {
-  return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
-}
-
-/** Refuses whoever may not call, and lets allowed pages of other origins read the answers. */
-export function guard(expected: string | undefined): MiddlewareHandler {
+export function guard(door: Door): MiddlewareHandler {
   return async (c, next) => {
-    const origin = c.req.header('origin')
-    if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {
-      // A preflight carries no token; what it asks for will have to.
-      const verdict = await judge({ ...caller(c), token: expected }, expected)
-      if (verdict !== 'allowed') throw refusal(verdict)
-      return c.body(null, 204, crossOrigin(origin, expected))
-    }
-    const verdict = isPublic(c)
-      ? await judge({ ...caller(c), token: expected }, expected)
-      : await judge(caller(c), expected)
-    if (verdict !== 'allowed') throw refusal(verdict)
+    const visitor = visitorOf(c)
+    assertPlace(visitor, placesOf(door))
+    // A preflight carries no token; what it asks for will have to.
+    if (isPreflight(c)) return c.body(null, 204, crossOrigin(visitor.origin))
+    const principal = isPublic(c) ? await recogniseIfShown(visitor, door) : await recognise(visitor, door)
+    const visit = visitOf(visitor, principal, door)
+    c.set('visit', visit)
     await next()
-    for (const [name, value] of Object.entries(crossOrigin(origin, expected))) c.res.headers.set(name, value)
+    noteRefusal(c, visit)
+    for (const [name, value] of Object.entries(crossOrigin(visitor.origin))) c.res.headers.set(name, value)
     return undefined
   }
 }
 
-export function refusal(verdict: Exclude<Verdict, 'allowed'>): InvalidRequest {
-  if (verdict === 'unauthenticated') {
-    const message = 'This server needs a token, and the request has none or a wrong one.'
-    return new InvalidRequest(401, { code: 'unauthenticated', message, hint: 'Send "Authorization: Bearer <token>".' })
+/**
+ * Whose request for a WebSocket it is; undefined if it has to show a token with its first message. Throws as `assertPlace`
+ * and `Access.authenticate` do.
+ */
+export async function admit(visitor: Visitor, door: Door): Promise<Principal | undefined> {
+  assertPlace(visitor, placesOf(door))
+  try {
+    const principal = await recognise(visitor, { ...door, audit: undefined })
+    visitOf(visitor, principal, door).note({ action: 'authenticate', outcome: 'allowed' })
+    return principal
+  } catch (error) {
+    // Browsers cannot send a header with the request, and an address is no good place for a token.
+    if (error instanceof Unauthenticated && error.code === 'unauthenticated') return undefined
+    noteStranger(error, visitor, door)
+    throw error
   }
-  const what =
-    verdict === 'foreign_host' ? 'addressed to another host than this machine' : 'sent by a page of another origin'
-  return new InvalidRequest(403, {
-    code: verdict,
-    message: `The request was ${what}. Without a token only this machine is answered.`,
-    hint: 'Set server.token (MILLRACE_SERVER_TOKEN) and send it, or open the page from localhost.',
-  })
 }
 
-function caller(c: Context): Caller {
-  // Browsers cannot set headers on an EventSource, so a stream may carry its token in the address.
-  const inAddress = c.req.method === 'GET' ? c.req.query('token') : undefined
-  return {
-    host: c.req.header('host') ?? new URL(c.req.url).host,
-    origin: c.req.header('origin'),
-    token: bearerToken(c.req.header('authorization')) ?? inAddress,
+/** Throws as `Access.authenticate` does, and `Unauthenticated` (`certificate_untrusted`). */
+async function recognise(visitor: Visitor, door: Door): Promise<Principal> {
+  const { token, certificate } = visitor
+  try {
+    if (token !== undefined || certificate !== 'untrusted') {
+      return await door.access.authenticate({
+        token,
+        certificate: certificate === 'untrusted' ? undefined : certificate,
+      })
+    }
+    throw new Unauthenticated({
+      code: 'certificate_untrusted',
+      message: 'The client certificate is not signed by an authority that is trusted here, or is not valid now.',
+      hint: 'server.tls.ca has the authorities.',
+    })
+  } catch (error) {
+    noteStranger(error, visitor, door)
+    throw error
   }
+}
+
+/** Probes and the files of the dashboard are for everyone; who shows a token may be told more. */
+async function recogniseIfShown(visitor: Visitor, door: Door): Promise<Principal | undefined> {
+  try {
+    return await door.access.authenticate({
+      token: visitor.token,
+      certificate: visitor.certificate === 'untrusted' ? undefined : visitor.certificate,
+    })
+  } catch (error) {
+    if (error instanceof Unauthenticated || error instanceof Retryable) return undefined
+    throw error
+  }
+}
+
+function visitOf({ address }: Visitor, principal: Principal | undefined, { audit }: Door): Visit {
+  const note = (entry: Pick<AuditEntry, 'action' | 'name' | 'outcome' | 'code'>) =>
+    audit?.({ ...entry, principal: principal?.id ?? null, address })
+  return { principal, address, note }
+}
+
+function noteStranger(error: unknown, visitor: Visitor, door: Door): void {
+  if (!(error instanceof Unauthenticated)) return
+  visitOf(visitor, undefined, door).note({ action: 'authenticate', outcome: 'refused', code: error.code })
+}
+
+function noteRefusal({ error, get }: Context, { note }: Visit): void {
+  const demanded = get('demand')
+  if (error instanceof Forbidden && demanded) note({ ...demanded, outcome: 'refused', code: error.code })
+}
+
+function placesOf({ access, origins = [] }: Door) {
+  return { required: access.required, origins }
+}
+
+function isPreflight(c: Context): boolean {
+  return c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined
 }
 
 /** Probes and the dashboard's files: nothing of anyone's data. */
@@ -88,26 +112,14 @@ function isPublic(c: Context): boolean {
   return path === '/livez' || path === '/readyz' || !/^\/(v1|metrics|openapi\.json)(\/|$)/.test(path)
 }
 
-function crossOrigin(origin: string | undefined, expected: string | undefined): Record<string, string> {
+function crossOrigin(origin: string | undefined): Record<string, string> {
   if (origin === undefined) return {}
   return {
-    'access-control-allow-origin': expected === undefined ? origin : '*',
+    'access-control-allow-origin': origin,
     'access-control-allow-methods': 'GET, POST, PUT, DELETE',
     'access-control-allow-headers': 'authorization, content-type, last-event-id',
+    'access-control-expose-headers': 'retry-after, www-authenticate',
     'access-control-max-age': '600',
     vary: 'origin',
-  }
-}
-
-/** `127.0.0.1:8080` without its port. */
-function hostName(host: string): string {
-  return host.startsWith('[') ? host.slice(0, host.indexOf(']') + 1) : (host.split(':')[0] ?? '')
-}
-
-function isLoopbackOrigin(origin: string): boolean {
-  try {
-    return isLoopback(new URL(origin).hostname)
-  } catch {
-    return false
   }
 }

@@ -1,39 +1,48 @@
-import { timingSafeEqual } from 'hono/utils/buffer'
-import { Unauthenticated } from '../core/errors.ts'
+import type { Access } from '../access/index.ts'
+import type { Audit } from '../core/audit.ts'
 import type { Expressions } from '../core/expression.ts'
-import { unrestricted } from '../core/principal.ts'
 import type { Services } from '../core/services.ts'
 import { Live, type LiveLimits, type LiveObserver } from '../live/index.ts'
+import type { Queries } from '../queries/index.ts'
 import type { Log, Metrics } from '../telemetry/index.ts'
 import { publish } from './publish.ts'
 
 export interface LiveServiceOptions {
   readonly services: Services
   readonly expressions: Expressions
-  readonly auth?: { readonly token: string } | undefined
+  readonly queries: Queries
+  readonly access: Access
+  readonly audit?: Audit | undefined
   readonly metrics: Metrics
   readonly log: Log
   readonly limits?: Partial<LiveLimits> | undefined
 }
 
 /** The live sessions of a process, on its services. */
-export function createLive({ services, expressions, auth, metrics, log, limits }: LiveServiceOptions): Live {
+export function createLive({
+  services,
+  expressions,
+  queries,
+  access,
+  audit,
+  metrics,
+  log,
+  limits,
+}: LiveServiceOptions): Live {
   return new Live({
     log: () => services.live(),
     embedder: () => services.embedder(),
     presence: services.presence,
     expressions,
+    queries,
     logger: log,
     observer: observe(metrics),
     limits,
-    authenticate: async (token) => {
-      if (auth === undefined) return unrestricted('local')
-      if (await timingSafeEqual(token, auth.token)) return unrestricted('token')
-      throw new Unauthenticated({ code: 'unauthenticated', message: 'The token is not valid.' })
-    },
-    publish: (topic, events, key) => {
+    authenticate: (token) => access.authenticate({ token }),
+    audit,
+    publish: (topic, events, key, rows) => {
       const given = events.map((value) => ({ value }))
-      return publish(services, topic, given, key)
+      return publish(services, topic, given, key, rows)
     },
   })
 }

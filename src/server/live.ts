@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { unrestricted } from '../core/principal.ts'
 import { channelName, firstProblem, parseEventId, type SubscribeOptions, subscribeOptions } from '../live/index.ts'
 import { readQuery } from './body.ts'
 import type { GatewayContext } from './context.ts'
+import { mayAny } from './permission.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer } from './schemas.ts'
@@ -29,6 +29,10 @@ const listenQuery = z.object({
   similar: z.string().optional().describe('Only events that mean about the same as this text.'),
   minScore: z.coerce.number().optional().describe('Least cosine similarity to `similar`.'),
   since: z.string().optional().describe('`epoch:offset` to go on after an event; `Last-Event-ID` says the same.'),
+  time: z
+    .string()
+    .optional()
+    .describe('Begin with what was appended since then: ISO 8601, or milliseconds since 1970.'),
   last: z.coerce.number().int().optional().describe('How many of the newest events come first.'),
   conflate: z.string().optional().describe('A CEL expression: of events that wait, the latest of each result is sent.'),
   maxRate: z.coerce.number().optional().describe('Events a second at most.'),
@@ -43,6 +47,7 @@ export function liveRoutes(routes: Routes, { services, live }: GatewayContext): 
     {
       method: 'get',
       path: '/v1/channels',
+      permission: 'caller',
       tag: 'Live',
       summary: 'All channels',
       answers: {
@@ -60,7 +65,7 @@ export function liveRoutes(routes: Routes, { services, live }: GatewayContext): 
     },
     async (c) => {
       const log = await services.live()
-      const names = await log.channels()
+      const names = (await log.channels()).filter((name) => mayAny(c, ['subscribe'], name))
       return c.json({ channels: await Promise.all(names.map(async (name) => ({ name, ...(await log.head(name)) }))) })
     },
   )
@@ -69,6 +74,7 @@ export function liveRoutes(routes: Routes, { services, live }: GatewayContext): 
     {
       method: 'get',
       path: '/v1/live',
+      permission: 'caller',
       tag: 'Live',
       summary: 'WebSocket of the protocol millrace.v1',
       description:
@@ -89,6 +95,7 @@ export function liveRoutes(routes: Routes, { services, live }: GatewayContext): 
     {
       method: 'get',
       path: '/v1/live/{channel}',
+      permission: { action: 'subscribe', name: '{channel}', byHandler: true },
       tag: 'Live',
       summary: 'A channel as server-sent events',
       description:
@@ -108,25 +115,34 @@ async function listen(c: Context, live: GatewayContext['live']): Promise<Respons
   const channel = channelName.safeParse(pathParameter(c, 'channel'))
   if (!channel.success) throw invalid(firstProblem(channel.error))
   const transport = new StreamTransport()
-  transport.session = await live.listen(transport, { principal: unrestricted('local') }, channel.data, readOptions(c))
+  transport.session = await live.listen(transport, c.get('visit'), channel.data, readOptions(c))
   return eventStream(c, transport.stream)
 }
 
 function readOptions(c: Context): SubscribeOptions {
-  const { filter, similar, minScore, since, last, conflate, maxRate } = readQuery(c, listenQuery)
+  const { filter, similar, minScore, since, time, last, conflate, maxRate } = readQuery(c, listenQuery)
   const seen = c.req.header('last-event-id') ?? since
   const position = seen === undefined ? undefined : parseEventId(seen)
   if (seen !== undefined && !position) throw invalid('since (or Last-Event-ID) is not "epoch:offset"')
   const options = {
     filter,
     similar: similar === undefined ? undefined : { text: similar, minScore },
-    since: position ?? (last === undefined ? undefined : { last }),
+    since:
+      position ??
+      (time === undefined ? undefined : { time: readTime(time) }) ??
+      (last === undefined ? undefined : { last }),
     conflate,
     maxRate,
   }
   const checked = subscribeOptions.safeParse(options)
   if (!checked.success) throw invalid(firstProblem(checked.error))
   return checked.data
+}
+
+function readTime(text: string): number {
+  const time = /^\d+$/.test(text) ? Number(text) : Date.parse(text)
+  if (Number.isNaN(time)) throw invalid('time is neither ISO 8601, such as 2026-01-31T12:00:00Z, nor milliseconds')
+  return time
 }
 
 function invalid(message: string): InvalidRequest {

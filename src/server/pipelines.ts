@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Context } from 'hono'
 import { z } from 'zod'
 import { type PipelineStatus, pipelineStates } from '../core/pipeline.ts'
 import { readQuery, readText } from './body.ts'
 import type { PipelineContext } from './context.ts'
+import { mayAny } from './permission.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, wholeNumber } from './schemas.ts'
 import { type ServerSentEvent, streamEvents } from './sse.ts'
@@ -49,10 +51,13 @@ const one = { description: 'The pipeline.', content: { 'application/json': { sch
 const largestFile = 1_000_000
 
 export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: PipelineContext): void {
+  const listed = async (c: Context) => (await control.list()).filter(({ name }) => mayAny(c, ['manage'], name))
+
   routes.add(
     {
       method: 'get',
       path: '/v1/pipelines',
+      permission: 'caller',
       tag: 'Pipelines',
       summary: 'All pipelines, once or as they change',
       description:
@@ -71,8 +76,8 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
     },
     async (c) => {
       const { watch, interval } = readQuery(c, watchQuery)
-      if (watch === 'true') return streamEvents(c, closing, (signal) => changes(() => control.list(), interval, signal))
-      return c.json({ pipelines: await control.list() })
+      if (watch === 'true') return streamEvents(c, closing, (signal) => changes(() => listed(c), interval, signal))
+      return c.json({ pipelines: await listed(c) })
     },
   )
 
@@ -80,6 +85,7 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
     {
       method: 'get',
       path: '/v1/pipelines/{name}',
+      permission: { action: 'manage', name: '{name}' },
       tag: 'Pipelines',
       summary: 'One pipeline',
       answers: { 200: one },
@@ -92,6 +98,7 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
     {
       method: 'put',
       path: '/v1/pipelines/{name}',
+      permission: { action: 'manage', name: '{name}' },
       tag: 'Pipelines',
       summary: 'Start a pipeline, or replace a running one',
       body: {
@@ -107,6 +114,7 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
     {
       method: 'delete',
       path: '/v1/pipelines/{name}',
+      permission: { action: 'manage', name: '{name}' },
       tag: 'Pipelines',
       summary: 'Stop a pipeline and forget it',
       answers: { 204: { description: 'It has stopped; what it wrote stays.' } },
@@ -126,6 +134,7 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
       {
         method: 'post',
         path: `/v1/pipelines/{name}/${action}`,
+        permission: { action: 'manage', name: '{name}' },
         tag: 'Pipelines',
         summary,
         answers: { 200: one },

@@ -1,17 +1,17 @@
 import { z } from 'zod'
 import type { BaseContext } from './context.ts'
-import { mayRead } from './guard.ts'
 import type { Routes } from './route.ts'
 import { answer } from './schemas.ts'
 
 const alive = answer('Alive', z.object({ service: z.literal('millrace'), version: z.string() }))
 const readiness = answer('Readiness', z.object({ ready: z.boolean(), reasons: z.array(z.string()) }))
 
-export function probeRoutes(routes: Routes, { auth, ready, version, metrics, observe }: BaseContext): void {
+export function probeRoutes(routes: Routes, { ready, version, metrics, observe }: BaseContext): void {
   routes.add(
     {
       method: 'get',
       path: '/livez',
+      permission: 'anyone',
       tag: 'Operation',
       summary: 'Whether the process answers',
       answers: {
@@ -29,12 +29,13 @@ export function probeRoutes(routes: Routes, { auth, ready, version, metrics, obs
     {
       method: 'get',
       path: '/readyz',
+      permission: 'anyone',
       tag: 'Operation',
       summary: 'Whether requests can be served',
       answers: {
         200: {
           description:
-            'They can. `reasons` names the pipelines that have failed or are degraded, which does not keep the others from running. Where a token is needed, only who sends it is told reasons.',
+            'They can. `reasons` names the pipelines that have failed or are degraded, which does not keep the others from running. Only who may manage `server` is told reasons.',
           content: { 'application/json': { schema: readiness, example: { ready: true, reasons: [] } } },
         },
         503: {
@@ -49,7 +50,7 @@ export function probeRoutes(routes: Routes, { auth, ready, version, metrics, obs
     async (c) => {
       const state = ready()
       // Anyone may know whether, but reasons may hold names, addresses and paths.
-      const reasons = (await mayRead(c, auth?.token)) ? state.reasons : []
+      const reasons = c.get('visit').principal?.may('manage', 'server') === true ? state.reasons : []
       return c.json({ ready: state.ready, reasons }, state.ready ? 200 : 503)
     },
   )
@@ -58,6 +59,7 @@ export function probeRoutes(routes: Routes, { auth, ready, version, metrics, obs
     {
       method: 'get',
       path: '/metrics',
+      permission: { action: 'manage', name: 'server' },
       tag: 'Operation',
       summary: 'Prometheus metrics',
       answers: {

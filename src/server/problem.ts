@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import { Fatal, InvalidInput, MillraceError, NotFound, Retryable } from '../core/errors.ts'
+import { Fatal, Forbidden, InvalidInput, MillraceError, NotFound, Retryable, Unauthenticated } from '../core/errors.ts'
 
 /** What is wrong with one event, one option or one place of a request. */
 export interface Detail {
@@ -66,6 +66,8 @@ export function toProblem(error: unknown): Problem {
   }
   const { code, message, hint } = error
   if (error instanceof InvalidRequest) return { ...problem(error.status, code, message, hint), errors: error.errors }
+  if (error instanceof Unauthenticated) return problem(401, code, message, hint)
+  if (error instanceof Forbidden) return problem(403, code, message, hint)
   if (error instanceof NotFound) return problem(404, code, message, hint)
   if (code === 'fingerprint_mismatch') return problem(409, code, message, hint)
   if (code === 'not_bound') return problem(501, code, message, hint)

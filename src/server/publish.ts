@@ -1,6 +1,8 @@
-import { InvalidInput, NotFound } from '../core/errors.ts'
+import { Forbidden, InvalidInput, NotFound } from '../core/errors.ts'
 import { type Headers, isJsonObject, type Json, type NewRecord, type Position } from '../core/event.ts'
 import { didYouMean } from '../core/nearest.ts'
+import type { RowFilter } from '../core/principal.ts'
+import { matchesRows } from '../core/rows.ts'
 import type { Codec } from '../core/serde.ts'
 import type { Services } from '../core/services.ts'
 import { type Detail, InvalidRequest } from './problem.ts'
@@ -21,6 +23,7 @@ const encoder = new TextEncoder()
 
 /**
  * Appends events, all or none, and answers when they are durable. `keyPointer` takes keys from the values.
+ * `rows`: what the caller may publish; throws `Forbidden` (`foreign_rows`) for anything else.
  * Throws `InvalidRequest` (422, `invalid_events`) with what is wrong with each bad one, (413, `too_many_events`), and
  * `NotFound` for the topic.
  */
@@ -29,9 +32,11 @@ export async function publish(
   topic: string,
   events: readonly GivenEvent[],
   keyPointer: string | undefined,
+  rows: RowFilter | undefined,
 ): Promise<Position[]> {
   if (events.length === 0) throw new InvalidRequest(400, { code: 'no_events', message: 'The request has no events.' })
   if (events.length > maxEvents) throw tooManyEvents()
+  assertOwnRows(topic, events, rows)
   const steps = keyPointer === undefined ? undefined : parsePointer(keyPointer)
   const codec = await services.serde.codec(topic, 'write')
   const errors: Detail[] = []
@@ -52,6 +57,20 @@ export async function publish(
       (await log.topics()).map(({ name }) => name),
     )
   }
+}
+
+/** Whoever sees only some rows of a topic adds none that they could not see, and deletes none. */
+function assertOwnRows(topic: string, events: readonly GivenEvent[], rows: RowFilter | undefined): void {
+  const foreign = events.findIndex(({ value }) => !matchesRows(rows, value))
+  if (foreign < 0 || rows === undefined) return
+  const what =
+    events[foreign]?.value === null ? 'is a deletion, which names no rows' : 'has not the values that yours have'
+  const fields = [...new Set(rows.flatMap(Object.keys))].map((field) => `"${field}"`).join(' and ')
+  throw new Forbidden({
+    code: 'foreign_rows',
+    message: `Nothing was taken: of "${topic}" you have only rows of your own, and event ${foreign} ${what}.`,
+    hint: `Yours are told by ${fields}.`,
+  })
 }
 
 export function tooManyEvents(): InvalidRequest {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Json } from '../core/event.ts'
 import { readJson } from './body.ts'
 import type { GatewayContext } from './context.ts'
+import { assertAllRows } from './permission.ts'
 import type { Routes } from './route.ts'
 import { answer, anyJson, request } from './schemas.ts'
 
@@ -15,7 +16,7 @@ const query = request(
       .describe('Values of the placeholders {name:Type}, such as {category:String}.'),
   }),
 )
-const rows = answer(
+export const rows = answer(
   'Rows',
   z.object({
     columns: z.array(z.object({ name: z.string(), type: z.string() })),
@@ -27,11 +28,14 @@ const tables = answer(
   z.object({ tables: z.array(z.object({ name: z.string(), rows: z.int(), bytes: z.int() })) }),
 )
 
+const ownQueries = 'Use a named query, which shows your rows only: GET /v1/queries lists those that you may use.'
+
 export function queryRoutes(routes: Routes, { services }: GatewayContext): void {
   routes.add(
     {
       method: 'post',
       path: '/v1/query',
+      permission: { action: 'query', name: 'sql' },
       tag: 'Analytics',
       summary: 'Ask ClickHouse',
       description: 'Read-only SQL, with limits on time, rows and memory.',
@@ -61,6 +65,7 @@ export function queryRoutes(routes: Routes, { services }: GatewayContext): void 
       problems: [400, 413, 503],
     },
     async (c) => {
+      assertAllRows(c, ownQueries)
       const { sql, params } = await readJson(c, query, 1_000_000)
       const analytics = await services.analytics()
       return c.json(await analytics.query(sql, params, c.req.raw.signal))
@@ -71,6 +76,7 @@ export function queryRoutes(routes: Routes, { services }: GatewayContext): void 
     {
       method: 'get',
       path: '/v1/tables',
+      permission: { action: 'query', name: 'sql' },
       tag: 'Analytics',
       summary: 'All tables',
       answers: {
@@ -86,6 +92,9 @@ export function queryRoutes(routes: Routes, { services }: GatewayContext): void 
       },
       problems: [503],
     },
-    async (c) => c.json({ tables: await (await services.analytics()).tables() }),
+    async (c) => {
+      assertAllRows(c, ownQueries)
+      return c.json({ tables: await (await services.analytics()).tables() })
+    },
   )
 }

@@ -7,6 +7,7 @@ import { byteSize, duration } from '../core/units.ts'
 import { readJson } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { findTopic } from './events.ts'
+import { demand, mayAny, topicActions } from './permission.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, anyJson, request } from './schemas.ts'
 import { TopicRates } from './topic-rates.ts'
@@ -95,6 +96,7 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
     {
       method: 'get',
       path: '/v1/topics',
+      permission: 'caller',
       tag: 'Topics',
       summary: 'All topics',
       answers: {
@@ -107,7 +109,8 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
     },
     async (c) => {
       const sampled = await rates.sample()
-      return c.json({ topics: await Promise.all(sampled.map(({ info, rate }) => describe(info, rate))) })
+      const shown = sampled.filter(({ info }) => mayAny(c, topicActions, info.name))
+      return c.json({ topics: await Promise.all(shown.map(({ info, rate }) => describe(info, rate))) })
     },
   )
 
@@ -115,6 +118,7 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
     {
       method: 'get',
       path: '/v1/topics/{topic}',
+      permission: 'caller',
       tag: 'Topics',
       summary: 'One topic',
       answers: {
@@ -123,7 +127,9 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
       problems: [404, 503],
     },
     async (c) => {
-      const info = await findTopic(await services.log(), pathParameter(c, 'topic'))
+      const name = pathParameter(c, 'topic')
+      if (!mayAny(c, topicActions, name)) demand(c, 'subscribe', name)
+      const info = await findTopic(c, await services.log(), name)
       const sampled = (await rates.sample()).find((known) => known.info.name === info.name)
       return c.json(await describe(info, sampled?.rate ?? 0))
     },
@@ -133,6 +139,7 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
     {
       method: 'post',
       path: '/v1/topics',
+      permission: { action: 'manage', name: '{name}', byHandler: true },
       tag: 'Topics',
       summary: 'Create a topic, or change one',
       body: {
@@ -151,9 +158,10 @@ export function topicRoutes(routes: Routes, { services }: GatewayContext): void 
         ...(retentionBytes === undefined ? {} : { retentionBytes }),
         ...(compact === undefined ? {} : { compact }),
       }
+      demand(c, 'manage', name)
       const log = await services.log()
       await log.ensureTopic(name, config)
-      return c.json(await describe(await findTopic(log, name), 0), 201)
+      return c.json(await describe(await findTopic(c, log, name), 0), 201)
     },
   )
 }

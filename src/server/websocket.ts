@@ -1,15 +1,16 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { unrestricted } from '../core/principal.ts'
-import { protocolName, type Session } from '../live/index.ts'
+import { NotFound } from '../core/errors.ts'
+import { type Caller, protocolName, type Session } from '../live/index.ts'
 import type { GatewayContext } from './context.ts'
-import { bearerToken, judge, refusal } from './guard.ts'
+import { admit } from './guard.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { type Problem, toProblem } from './problem.ts'
+import { upgradeVisitor } from './visitor.ts'
 import { deflateOptions, WebSocketTransport, withSmallWindow } from './websocket-transport.ts'
 
-type Context = Pick<GatewayContext, 'live' | 'auth' | 'log' | 'limits'>
+type Context = Pick<GatewayContext, 'live' | 'access' | 'origins' | 'audit' | 'log' | 'limits'>
 
 /**
  * Adds the live WebSocket at `/v1/live`. A client whose token is in the request is let in at once; one that gives none
@@ -19,7 +20,7 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
   const sockets = new WebSocketServer({
     noServer: true,
     // Of what a client has deflated too: more than this is not inflated.
-    maxPayload: context.limits.bodyBytes,
+    maxPayload: context.live.limits.frameBytes,
     clientTracking: false,
     perMessageDeflate: deflateOptions,
     handleProtocols: (offered) => (offered.has(protocolName) ? protocolName : false),
@@ -27,14 +28,12 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
   const keepAlive = new KeepAlive(context.live.limits.heartbeatMs)
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    void admit(request, context).then(
-      (admitted) => {
-        if (typeof admitted !== 'boolean') return refuse(socket, admitted)
+    void callerOf(request, context).then(
+      (caller) => {
         takeSmallWindow(request)
         sockets.handleUpgrade(request, socket, head, (client) => {
-          keepAlive.add(client, serve(client, new WebSocketTransport(client, socket), context, admitted))
+          keepAlive.add(client, serve(client, new WebSocketTransport(client, socket), context, caller))
         })
-        return undefined
       },
       (error: unknown) => refuse(socket, toProblem(error)),
     )
@@ -47,17 +46,12 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
   }
 }
 
-/** Whether the client is authenticated already, or why it is refused. */
-async function admit(request: IncomingMessage, { auth }: Context): Promise<boolean | Problem> {
-  const [path, query] = (request.url ?? '').split('?', 2)
-  if (path !== '/v1/live') {
-    return { title: 'Not Found', status: 404, code: 'route_not_found', detail: 'The WebSocket is at /v1/live.' }
-  }
-  const { host, origin, authorization } = request.headers
-  const token = bearerToken(authorization) ?? new URLSearchParams(query).get('token') ?? undefined
-  if (auth !== undefined && token === undefined) return false
-  const verdict = await judge({ host, origin, token }, auth?.token)
-  return verdict === 'allowed' ? true : toProblem(refusal(verdict))
+/** Throws what the request is refused for. */
+async function callerOf(request: IncomingMessage, context: Context): Promise<Caller> {
+  const [path] = (request.url ?? '').split('?', 1)
+  if (path !== '/v1/live') throw new NotFound({ code: 'route_not_found', message: 'The WebSocket is at /v1/live.' })
+  const visitor = upgradeVisitor(request)
+  return { principal: await admit(visitor, context), address: visitor.address }
 }
 
 function refuse(socket: Duplex, problem: Problem): void {
@@ -74,8 +68,7 @@ function takeSmallWindow({ headers }: IncomingMessage): void {
   if (offers !== undefined) headers['sec-websocket-extensions'] = withSmallWindow(offers)
 }
 
-function serve(client: WebSocket, transport: WebSocketTransport, { live }: Context, authenticated: boolean): Session {
-  const caller = { principal: authenticated ? unrestricted('local') : undefined }
+function serve(client: WebSocket, transport: WebSocketTransport, { live }: Context, caller: Caller): Session {
   const session = live.open(transport, caller, transport.encoding)
   client.on('message', (data, binary) => receive(session, data, binary))
   client.on('close', () => session.disconnected())

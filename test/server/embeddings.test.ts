@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { createAccess } from '../../src/access/index.ts'
 import { Fatal, InvalidInput, MillraceError, Retryable } from '../../src/core/errors.ts'
 import { createEmbedderApp } from '../../src/server/index.ts'
 import { createMetrics, silentLog } from '../../src/telemetry/index.ts'
@@ -128,12 +129,15 @@ test('tokens are counted by index', async () => {
   expect(await response.json()).toEqual({ model: 'letters', counts: [3, 1] })
 })
 
+const access = await createAccess({})
+
 describe('the role embedder', () => {
   const app = (embedder: FakeEmbedder) => {
     const metrics = createMetrics()
     metrics.close()
     return createEmbedderApp({
       services: { embedder: async () => embedder },
+      access,
       metrics,
       log: silentLog,
       ready: () => ({ ready: false, reasons: ['the model is loading'] }),

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { openEmbeddedLiveLog, openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
+import { type AccessSettings, createAccess } from '../../src/access/index.ts'
 import type { Analytics } from '../../src/core/analytics.ts'
+import type { Audit } from '../../src/core/audit.ts'
 import { InvalidInput } from '../../src/core/errors.ts'
 import type { EventLog } from '../../src/core/event-log.ts'
 import type { LiveLog } from '../../src/core/live-log.ts'
@@ -17,6 +19,7 @@ import {
   defaultServerLimits,
   folderFiles,
   type Listening,
+  type ListenOptions,
   listen,
   type Readiness,
   type ServerContext,
@@ -27,6 +30,11 @@ import { FakeEmbedder, FakePipelines, FakeVectors } from './fakes.ts'
 
 export interface HarnessOptions {
   readonly token?: string
+  /** Instead of `token`. */
+  readonly access?: AccessSettings
+  readonly origins?: readonly string[]
+  readonly audit?: Audit
+  readonly tls?: ListenOptions['tls']
   readonly live?: LiveLog
   readonly liveLimits?: Partial<LiveLimits>
   readonly vectors?: FakeVectors
@@ -81,16 +89,17 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
     embedder: async () => embedder,
   }
   const start = async (port: number) => {
-    const auth = options.token === undefined ? undefined : { token: options.token }
+    const access = await createAccess(options.access ?? { token: options.token })
+    const door = { access, origins: options.origins, audit: options.audit }
     const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note }
-    const live = createLive({ services, expressions, auth, metrics, log: quiet, limits: options.liveLimits })
+    const live = createLive({ services, expressions, ...door, metrics, log: quiet, limits: options.liveLimits })
     const context: ServerContext = {
       services,
       pipelines,
       expressions,
       live,
       closing: live.closing,
-      auth,
+      ...door,
       metrics,
       log: quiet,
       ready: options.ready ?? (() => ({ ready: true, reasons: [] })),
@@ -99,7 +108,12 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
       dashboard: folderFiles(join(folder, 'dashboard')),
     }
     const app = createApp(context)
-    const listening = await listen(app, context, { host: '127.0.0.1', port, drainMs: options.drainMs ?? 1_000 })
+    const listening = await listen(app, context, {
+      host: '127.0.0.1',
+      port,
+      tls: options.tls,
+      drainMs: options.drainMs ?? 1_000,
+    })
     return { live, app, listening }
   }
   let current: { live: Live; app: Hono; listening: Listening } = await start(0)

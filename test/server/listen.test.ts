@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { type AccessSettings, createAccess } from '../../src/access/index.ts'
 import { defaultServerLimits, listen } from '../../src/server/index.ts'
 import { Socket } from '../live/socket.ts'
 import { type Harness, json, startServer } from './harness.ts'
@@ -14,15 +15,15 @@ async function server(): Promise<Harness> {
   open.push(harness)
   return harness
 }
-function contextOf({ live }: Harness, auth?: { token: string }) {
+async function contextOf({ live }: Harness, settings: AccessSettings = {}) {
   const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
-  return { live, auth, log, limits: defaultServerLimits }
+  return { live, access: await createAccess(settings), log, limits: defaultServerLimits }
 }
 
 test('a port in use says so, and what to do', async () => {
   const harness = await server()
   const port = Number(new URL(harness.address).port)
-  await expect(listen(harness.app, contextOf(harness), { host: '127.0.0.1', port })).rejects.toMatchObject({
+  await expect(listen(harness.app, await contextOf(harness), { host: '127.0.0.1', port })).rejects.toMatchObject({
     code: 'port_in_use',
     message: expect.stringContaining(String(port)),
     hint: expect.stringContaining('server.port'),
@@ -32,18 +33,18 @@ test('a port in use says so, and what to do', async () => {
 test('an address that others can reach needs a token', async () => {
   const harness = await server()
   for (const host of ['0.0.0.0', '::', '10.1.2.3', 'millrace.example']) {
-    await expect(listen(harness.app, contextOf(harness), { host, port: 0 })).rejects.toMatchObject({
+    await expect(listen(harness.app, await contextOf(harness), { host, port: 0 })).rejects.toMatchObject({
       code: 'auth_required',
     })
   }
-  const listening = await listen(harness.app, contextOf(harness, { token: 't' }), { host: '0.0.0.0', port: 0 })
+  const listening = await listen(harness.app, await contextOf(harness, { token: 't' }), { host: '0.0.0.0', port: 0 })
   await listening.close()
 })
 
 test('an address of another machine is named', async () => {
   const harness = await server()
   const options = { host: '192.0.2.1', port: 0 }
-  await expect(listen(harness.app, contextOf(harness, { token: 't' }), options)).rejects.toMatchObject({
+  await expect(listen(harness.app, await contextOf(harness, { token: 't' }), options)).rejects.toMatchObject({
     code: 'host_unknown',
   })
 })

@@ -2,7 +2,8 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { isLoopback, judge } from '../../src/server/guard.ts'
+import { errorCode } from '../../src/core/errors.ts'
+import { assertPlace, isLoopback } from '../../src/server/origins.ts'
 import { type Harness, json, startServer } from './harness.ts'
 
 /** `fetch` does not let a caller choose `Host` and `Origin`. */
@@ -85,15 +86,17 @@ describe('with a token', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  test('every call needs it, and whoever has it may come from anywhere', async () => {
+  test('every call needs it, whatever the host', async () => {
     for (const path of ['/v1/topics', '/metrics', '/openapi.json', '/v1/live/tickets', '/v1/nothing']) {
-      expect((await call(server.address, path, {})).status, path).toBe(401)
-      expect((await call(server.address, path, { authorization: 'Bearer wrong' })).status, path).toBe(401)
+      const none = await call(server.address, path, {})
+      expect(none, path).toMatchObject({ status: 401, headers: { 'www-authenticate': 'Bearer' } })
+      expect(JSON.parse(none.body)).toMatchObject({ code: 'unauthenticated' })
+      const wrong = await call(server.address, path, { authorization: 'Bearer wrong' })
+      expect(wrong.status, path).toBe(401)
+      expect(JSON.parse(wrong.body)).toMatchObject({ code: 'token_invalid' })
     }
-    const authorization = 'Bearer secret-token'
-    const anywhere = { authorization, host: 'millrace.example', origin: 'https://app.example' }
-    const answer = await call(server.address, '/v1/topics', anywhere)
-    expect(answer).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': '*' } })
+    const headers = { authorization: 'Bearer secret-token', host: 'millrace.example' }
+    expect((await call(server.address, '/v1/topics', headers)).status).toBe(200)
     expect((await call(server.address, '/v1/topics?token=secret-token', {})).status).toBe(200)
   })
 
@@ -199,9 +202,65 @@ test('which names are this machine', () => {
     expect(isLoopback(name), name).toBe(false)
 })
 
-test('a token decides alone where there is one', async () => {
-  const host = 'localhost'
-  expect(await judge({ host, origin: undefined, token: undefined }, 'secret')).toBe('unauthenticated')
-  expect(await judge({ host, origin: undefined, token: '' }, '')).toBe('allowed')
-  expect(await judge({ host: undefined, origin: undefined, token: undefined }, undefined)).toBe('foreign_host')
+describe('pages', () => {
+  const visitor = { token: undefined, certificate: undefined, address: undefined }
+  const judge = (origin: string, host: string, origins: readonly string[] = [], secure = false) => {
+    try {
+      assertPlace({ ...visitor, origin, host, secure }, { required: true, origins })
+      return 'allowed'
+    } catch (error) {
+      return errorCode(error)
+    }
+  }
+
+  test.each([
+    ['https://app.example', 'app.example', 'allowed'],
+    ['http://app.example:8080', 'app.example:8080', 'allowed'],
+    ['http://localhost:5173', '127.0.0.1:8080', 'allowed'],
+    ['https://app.example', 'api.example', 'foreign_origin'],
+    ['http://app.example:8081', 'app.example:8080', 'foreign_origin'],
+    ['http://localhost:5173', 'app.example', 'foreign_origin'],
+    ['https://app.example.evil.example', 'app.example', 'foreign_origin'],
+    ['null', 'app.example', 'foreign_origin'],
+    ['', 'app.example', 'foreign_origin'],
+    ['file://', '', 'foreign_origin'],
+  ])('%s of %s is %s', (origin, host, verdict) => {
+    expect(judge(origin, host)).toBe(verdict)
+  })
+
+  test('that are named may ask, and no others; a star names all', () => {
+    const named = ['https://app.example']
+    expect(judge('https://app.example', 'api.example', named)).toBe('allowed')
+    expect(judge('http://app.example', 'api.example', named)).toBe('foreign_origin')
+    expect(judge('https://app.example:8443', 'api.example', named)).toBe('foreign_origin')
+    expect(judge('null', 'api.example', ['*'])).toBe('allowed')
+  })
+
+  test('that came in the clear may not ask a server that speaks TLS, though the host is the same', () => {
+    expect(judge('http://app.example', 'app.example', [], true)).toBe('foreign_origin')
+    expect(judge('https://app.example', 'app.example', [], true)).toBe('allowed')
+  })
+
+  test('of other origins are refused also with a token, over HTTP and for a WebSocket, unless they are named', async () => {
+    const origins = ['https://app.example']
+    await using server = await startServer({ token: 'secret-token', origins })
+    const authorization = 'Bearer secret-token'
+    for (const [origin, status] of [
+      ['https://app.example', 200],
+      ['https://evil.example', 403],
+    ] as const) {
+      const answer = await call(server.address, '/v1/topics', { authorization, origin })
+      expect(answer.status).toBe(status)
+      expect(answer.headers['access-control-allow-origin']).toBe(status === 200 ? origin : undefined)
+      expect(await upgrade(server.address, { authorization, origin })).toBe(status === 200 ? 101 : 403)
+      const asked = { origin, 'access-control-request-method': 'POST' }
+      expect((await call(server.address, '/v1/topics', asked, 'OPTIONS')).status).toBe(status === 200 ? 204 : 403)
+    }
+  })
+
+  test('may read why they were refused', async () => {
+    await using server = await startServer({ token: 'secret-token', origins: ['https://app.example'] })
+    const answer = await call(server.address, '/v1/topics', { origin: 'https://app.example' })
+    expect(answer).toMatchObject({ status: 401, headers: { 'access-control-allow-origin': 'https://app.example' } })
+  })
 })

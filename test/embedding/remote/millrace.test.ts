@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { createAccess } from '../../../src/access/index.ts'
 import { Fatal } from '../../../src/core/errors.ts'
 import type { Work } from '../../../src/embedding/backend.ts'
 import { type CachingEmbedder, createEmbedder } from '../../../src/embedding/embedder.ts'
@@ -34,7 +35,7 @@ async function serve(embedder: CachingEmbedder, port = 0): Promise<Listening> {
   const metrics = createMetrics()
   const context = {
     services: { embedder: async () => embedder },
-    auth: { token },
+    access: await createAccess({ token }),
     metrics,
     log: silentLog,
     ready: () => ({ ready: true, reasons: [] }),
