@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '../core/errors.ts'
 import type { ChannelHead, LiveLog, StoredLiveEvent } from '../core/live-log.ts'
 import { ChannelEvent } from './channel-event.ts'
-import { type GroupBatch, groupBatches } from './group-batch.ts'
+import { DeltaBases } from './delta-bases.ts'
+import { type GroupBatch, groupBatches, type Span } from './group-batch.ts'
 import type { Logger } from './logger.ts'
-import { EventBatch, type Matcher, match } from './matcher.ts'
+import { EventBatch, type Match, type Matcher, match } from './matcher.ts'
 import { Slices } from './slices.ts'
 import { type Comparison, StandingQueries } from './standing-queries.ts'
 import { RowMemories } from './visibility.ts'
@@ -14,6 +15,8 @@ export interface Member {
   receive(batch: GroupBatch): void
   /** Its expression has taken too long: it is over. */
   tooCostly(text: string): void
+  /** What it should be handed could not be made. */
+  failed(error: unknown): void
   /** The channel's offsets start anew. */
   restart(): void
 }
@@ -24,14 +27,32 @@ export class Group {
   readonly matcher: Matcher
   readonly members = new Set<Member>()
   users = 1
+  /** How many of its members take deltas. */
+  deltaMembers = 0
+  #bases: DeltaBases | undefined
 
   constructor(key: string, matcher: Matcher) {
     this.key = key
     this.matcher = matcher
   }
+
+  /** Gives what its members are sent next the bases of its deltas, if any of them takes some. */
+  advance(batches: readonly GroupBatch[]): void {
+    // Deltas apply to the event before: once one may have been missed they begin anew.
+    if (this.deltaMembers === 0 || batches[0]?.lost) this.forgetBases()
+    if (this.deltaMembers === 0) return
+    this.#bases ??= new DeltaBases()
+    for (const { matched } of batches) this.#bases.advance(matched)
+  }
+
+  forgetBases(): void {
+    this.#bases?.release()
+    this.#bases = undefined
+  }
 }
 
 const retryMs = 500
+const nothing: Match = { matched: [], comparable: true }
 
 /** Reads one channel of the live log, once for however many subscribers there are. */
 export class Channel {
@@ -72,6 +93,7 @@ export class Channel {
   leave(group: Group): void {
     if (--group.users > 0) return
     this.#groups.delete(group.key)
+    group.forgetBases()
     group.matcher.similar?.query.release()
   }
 
@@ -120,21 +142,49 @@ export class Channel {
     const lost = from > this.#next ? { from: this.#next, to: from - 1 } : undefined
     this.#next = next
     const span = { epoch: this.epoch, from, next, lost }
-    const nothing = groupBatches(span, { matched: [], comparable: true })
     const slices = new Slices()
-    for (const { matcher, members } of this.#groups.values()) {
-      if (members.size === 0) continue
-      const { similar } = matcher
-      const scores = similar && comparison.scores(similar.query, similar.minScore)
-      const batches = similar && !scores ? nothing : groupBatches(span, match(matcher, batch, scores))
-      for (const member of members) {
-        if (matcher.filter?.tooCostly) member.tooCostly(matcher.filter.text)
-        else for (const part of batches) member.receive(part)
+    for (const group of this.#groups.values()) {
+      const deliver = this.#delivery(group, batch, comparison, span)
+      for (const member of group.members) {
+        deliver(member)
         if (!slices.over) continue
         await slices.pause()
         if (signal.aborted) return
       }
     }
+  }
+
+  /** What is done for each member of a group. Whom it fails for is told, and the others are not concerned. */
+  #delivery(group: Group, batch: EventBatch, comparison: Comparison, span: Span): (member: Member) => void {
+    try {
+      const batches = this.#batches(group, batch, comparison, span)
+      const { filter } = group.matcher
+      if (filter?.tooCostly) return (member) => member.tooCostly(filter.text)
+      return (member) => {
+        try {
+          for (const part of batches) member.receive(part)
+        } catch (error) {
+          member.failed(error)
+        }
+      }
+    } catch (error) {
+      group.forgetBases()
+      return (member) => member.failed(error)
+    }
+  }
+
+  #batches(group: Group, batch: EventBatch, comparison: Comparison, span: Span): readonly GroupBatch[] {
+    const { matcher } = group
+    if (group.members.size === 0) {
+      group.forgetBases()
+      return []
+    }
+    const { similar } = matcher
+    const scores = similar && comparison.scores(similar.query, similar.minScore)
+    const found = similar && !scores ? nothing : match(matcher, batch, scores)
+    const batches = groupBatches(span, found)
+    group.advance(batches)
+    return batches
   }
 
   #restart(restarted: () => void): void {

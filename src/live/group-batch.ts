@@ -30,7 +30,9 @@ export class GroupBatch implements Match, Span {
   readonly comparable: boolean
   /** Of the events as JSON. */
   readonly bytes: number
-  readonly #frames: { readonly encoding: Encoding; readonly subscription: string; readonly frame: Uint8Array }[] = []
+  readonly #frames: Frame[] = []
+  /** Offset of the oldest base that a delta of these events applies to; infinite if none is a delta. */
+  #leastBase: number | undefined
 
   constructor({ epoch, from, next, lost }: Span, { matched, comparable }: Match) {
     this.epoch = epoch
@@ -49,15 +51,40 @@ export class GroupBatch implements Match, Span {
     return this.matched.length === 0 && this.comparable && this.lost === undefined
   }
 
-  /** The events as one frame: encoded once for all subscriptions of the same id and encoding. */
-  frame(encoding: Encoding, subscription: string): Uint8Array {
+  /**
+   * The events as one frame, encoded once for all subscriptions of the same id and encoding. `deltaFrom`: the client has
+   * every event of the group from this offset on, so that it may be sent deltas that apply to these; the frame then is
+   * another one, which is encoded once as well.
+   */
+  frame(encoding: Encoding, subscription: string, deltaFrom: number | undefined): Uint8Array {
+    const deltas = deltaFrom !== undefined && this.#deltasApply(deltaFrom)
     for (const known of this.#frames) {
-      if (known.encoding === encoding && known.subscription === subscription) return known.frame
+      if (known.encoding === encoding && known.subscription === subscription && known.deltas === deltas) {
+        return known.frame
+      }
     }
-    const frame = encoding.events(subscription, this.epoch, this.matched, true)
-    this.#frames.push({ encoding, subscription, frame })
+    const events = deltas
+      ? this.matched.map((event) => ({ offset: event.offset, json: event.jsonSince(0) }))
+      : this.matched
+    const frame = encoding.events(subscription, this.epoch, events, true)
+    this.#frames.push({ encoding, subscription, deltas, frame })
     return frame
   }
+
+  #deltasApply(deltaFrom: number): boolean {
+    if (this.#leastBase === undefined) {
+      this.#leastBase = Number.POSITIVE_INFINITY
+      for (const { delta } of this.matched) if (delta && delta.base < this.#leastBase) this.#leastBase = delta.base
+    }
+    return this.#leastBase !== Number.POSITIVE_INFINITY && this.#leastBase >= deltaFrom
+  }
+}
+
+interface Frame {
+  readonly encoding: Encoding
+  readonly subscription: string
+  readonly deltas: boolean
+  readonly frame: Uint8Array
 }
 
 /** As one batch, or as several if its events are too large for one frame. */

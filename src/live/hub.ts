@@ -61,7 +61,7 @@ export class Hub {
     connection: Connection,
     { rows, embeddings }: Subscriber,
   ): Promise<Subscribed> {
-    const { filter, conflate, maxRate, similar, since = 'latest' } = options
+    const { filter, conflate, maxRate, similar, since = 'latest', delta = false } = options
     // Compiled before anything is opened: a mistake costs nothing.
     const passes = filter === undefined ? undefined : this.#expressions.filter(name, filter)
     const keyOf = conflate === undefined ? undefined : this.#expressions.conflateKey(name, conflate)
@@ -81,7 +81,10 @@ export class Hub {
       const { matcher } = group
       const { from, recovered } = await begin(channel, matcher, since)
       const catchUp = visibility ? { ...matcher, rows: visibility.alone() } : matcher
-      const settings = { id, channel, group, catchUp, from, conflate: keyOf, maxRate }
+      // Bases that the client had before are of use only if what follows comes right after them.
+      const resumed = recovered && typeof delta === 'object' && typeof since === 'object' && 'offset' in since
+      const deltaFrom = resumed ? delta.from : delta === false ? undefined : from
+      const settings = { id, channel, group, catchUp, from, deltaFrom, conflate: keyOf, maxRate }
       const subscription = new Subscription(settings, connection)
       const release = () => {
         visibility?.release()

@@ -10,6 +10,14 @@ export interface Matcher {
   readonly similar: { readonly query: StandingQuery; readonly minScore: number } | undefined
 }
 
+/**
+ * Whether whoever matches the same events again finds the same. Not so with vectors, whose products depend on what they
+ * are compared together with, and with rows, which for retractions depend on what is remembered.
+ */
+export function isRepeatable({ rows, similar }: Matcher): boolean {
+  return rows === undefined && similar === undefined
+}
+
 export interface Match {
   /** The events that match, in order. */
   readonly matched: readonly Matched[]

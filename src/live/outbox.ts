@@ -1,4 +1,5 @@
 import type { Matched } from './channel-event.ts'
+import { GroupBatch } from './group-batch.ts'
 import type { GapReason } from './protocol.ts'
 
 export interface Gap {
@@ -8,17 +9,24 @@ export interface Gap {
   readonly count: number | undefined
 }
 
+/** A batch of so many bytes goes as the frame that all share. Smaller ones that wait are put together. */
+const sharedBytes = 16 * 1024
+
 /**
  * What waits to be sent to one subscriber, in offset order. Whatever is taken out without being sent is recorded in a
  * gap, so that the subscriber can be told: nothing is lost silently. Its owner keeps it small with `conflate` and `sample`.
+ * Batches stay whole for as long as nothing of them is dropped: they cost next to nothing here, and their frames are shared.
  */
 export class Outbox {
-  #events: Matched[] = []
+  #items: (GroupBatch | Matched)[] = []
+  #length = 0
   #bytes = 0
-  readonly #gaps = new Map<GapReason, Gap>()
+  #gaps: Map<GapReason, Gap> | undefined
+  #lostTo = -1
 
+  /** In events. */
   get length(): number {
-    return this.#events.length
+    return this.#length
   }
 
   get bytes(): number {
@@ -26,18 +34,31 @@ export class Outbox {
   }
 
   get empty(): boolean {
-    return this.#events.length === 0 && this.#gaps.size === 0
+    return this.#length === 0 && this.#gaps === undefined
+  }
+
+  /** Everything after this offset is sent, or waits here: nothing of it was left out so far. */
+  get lostTo(): number {
+    return this.#lostTo
   }
 
   push(events: readonly Matched[]): void {
-    for (const event of events) {
-      this.#events.push(event)
-      this.#bytes += event.bytes
-    }
+    for (const event of events) this.#items.push(event)
+    this.#length += events.length
+    this.#bytes += bytesOf(events)
+  }
+
+  pushBatch(batch: GroupBatch): void {
+    if (batch.matched.length === 0) return
+    this.#items.push(batch)
+    this.#length += batch.matched.length
+    this.#bytes += batch.bytes
   }
 
   /** Widens the gap of this reason; `count` is left out where nobody knows it. */
   addGap(reason: GapReason, from: number, to: number, count: number | undefined): void {
+    this.#lostTo = Math.max(this.#lostTo, to)
+    this.#gaps ??= new Map()
     const known = this.#gaps.get(reason)
     if (!known) {
       this.#gaps.set(reason, { reason, from, to, count })
@@ -68,28 +89,54 @@ export class Outbox {
 
   /** Drops all but the newest events. */
   keepNewest(limit: number): number {
+    if (this.#length <= limit) return 0
     let kept = 0
     return this.#keep('sampled', () => kept++ < limit)
   }
 
   /** The gaps there are: they are told before the events that come after them. */
   takeGaps(): Gap[] {
-    const gaps = [...this.#gaps.values()]
-    this.#gaps.clear()
+    const gaps = [...(this.#gaps?.values() ?? [])]
+    this.#gaps = undefined
     return gaps
+  }
+
+  /** The oldest batch, if it is whole, has at most so many events, and is worth a frame of its own. */
+  takeBatch(limit: number): GroupBatch | undefined {
+    const [batch] = this.#items
+    if (!(batch instanceof GroupBatch) || batch.matched.length > limit) return undefined
+    if (this.#items.length > 1 && batch.bytes < sharedBytes) return undefined
+    this.#items.shift()
+    this.#length -= batch.matched.length
+    this.#bytes -= batch.bytes
+    return batch
   }
 
   /** The oldest events, at most so many and about so many bytes, and at least one if there is one. */
   take(limit: number, bytes: number): Matched[] {
-    let count = 0
+    const taken: Matched[] = []
     let size = 0
-    for (const event of this.#events) {
-      if (count >= limit || (count > 0 && size + event.bytes > bytes)) break
-      size += event.bytes
-      count++
+    let items = 0
+    let rest: readonly Matched[] = []
+    for (const item of this.#items) {
+      const events = item instanceof GroupBatch ? item.matched : [item]
+      const end = events.findIndex((event, index) => {
+        if (taken.length + index >= limit) return true
+        if (taken.length + index > 0 && size + event.bytes > bytes) return true
+        size += event.bytes
+        return false
+      })
+      taken.push(...(end < 0 ? events : events.slice(0, end)))
+      if (end === 0) break
+      items++
+      if (end < 0) continue
+      rest = events.slice(end)
+      break
     }
+    this.#items.splice(0, items, ...rest)
+    this.#length -= taken.length
     this.#bytes -= size
-    return this.#events.splice(0, count)
+    return taken
   }
 
   /** `keep` is asked from the newest to the oldest. Answers how many were dropped. */
@@ -98,7 +145,8 @@ export class Outbox {
     let bytes = 0
     let first = Number.POSITIVE_INFINITY
     let last = -1
-    for (const event of this.#events.toReversed()) {
+    const events = this.#items.flatMap((item) => (item instanceof GroupBatch ? item.matched : [item]))
+    for (const event of events.toReversed()) {
       if (keep(event)) {
         kept.push(event)
         bytes += event.bytes
@@ -107,12 +155,19 @@ export class Outbox {
         last = Math.max(last, event.offset)
       }
     }
-    const dropped = this.#events.length - kept.length
+    const dropped = events.length - kept.length
     if (dropped > 0) {
-      this.#events = kept.reverse()
+      this.#items = kept.reverse()
+      this.#length = kept.length
       this.#bytes = bytes
       this.addGap(reason, first, last, dropped)
     }
     return dropped
   }
+}
+
+function bytesOf(events: readonly Matched[]): number {
+  let bytes = 0
+  for (const event of events) bytes += event.bytes
+  return bytes
 }

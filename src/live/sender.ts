@@ -101,12 +101,13 @@ export class Sender implements Connection {
     this.#settings.observer.delivered(subscription.channel.name, events)
   }
 
-  frame(subscription: Subscription, events: readonly Matched[]): Uint8Array {
-    return this.#settings.encoding.events(subscription.id, subscription.channel.epoch, events, false)
+  frame(subscription: Subscription, events: readonly Matched[], deltaFrom: number | undefined): Uint8Array {
+    const texts = events.map((event) => ({ offset: event.offset, json: event.jsonSince(deltaFrom) }))
+    return this.#settings.encoding.events(subscription.id, subscription.channel.epoch, texts, false)
   }
 
-  sharedFrame(subscription: Subscription, batch: GroupBatch): Uint8Array {
-    return batch.frame(this.#settings.encoding, subscription.id)
+  sharedFrame(subscription: Subscription, batch: GroupBatch, deltaFrom: number | undefined): Uint8Array {
+    return batch.frame(this.#settings.encoding, subscription.id, deltaFrom)
   }
 
   sendMessage(message: ServerMessage, subscription: Subscription): void {

@@ -236,12 +236,14 @@ export class Subscription implements Member, Flow {
     const events = page.map((event) => new ChannelEvent(this.channel.name, event))
     const { matched, comparable } = matchAlone(this.#catchUp, events, this.channel.queries)
     const { filter } = this.#group.matcher
-    if (filter?.tooCostly) return this.tooCostly(filter.text)
+    if (filter?.tooCostly) {
+      this.tooCostly(filter.text)
+      return
+    }
     if (!comparable) this.#tellIncomparable()
     if (this.#deltaFrom !== undefined) {
       // Within the page, since nobody keeps the values that its client had before.
-      const bases = new DeltaBases(pageBudget)
-      bases.advance(matched)
+      new DeltaBases(pageBudget).advance(matched)
     }
     this.outbox.push(matched)
   }

@@ -27,6 +27,7 @@ test('a channel whose epoch changes while it cannot be read is not read on from 
     receive: ({ next }) => received.push(next),
     restart: () => restarts++,
     tooCostly: () => undefined,
+    failed: () => undefined,
   })
   log.failures = 2
   const stop = new AbortController()
@@ -83,6 +84,7 @@ describe('with very many standing queries', () => {
         receive: (batch) => received.push(batch),
         restart: () => undefined,
         tooCostly: () => undefined,
+        failed: () => undefined,
       })
       most = channel.queries.vectorsAtATime
     })
@@ -103,6 +105,7 @@ describe('with very many standing queries', () => {
         receive: (batch) => received.push(batch),
         restart: () => undefined,
         tooCostly: () => undefined,
+        failed: () => undefined,
       })
     })
     expect(received.flatMap(({ matched }) => matched.map(({ offset }) => offset))).toEqual([5, 69, 133, 197, 261])

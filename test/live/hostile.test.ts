@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
 import { closeCodes } from '../../src/live/protocol.ts'
 import { type Harness, startServer } from '../server/harness.ts'
@@ -93,11 +94,13 @@ test.each([{ requests: 4 }, { requestCharacters: 100 }])(
   },
 )
 
+/** Of 2,000 characters. */
+const incompressible = () => randomBytes(1_500).toString('base64')
+
 describe('a client that does not read', () => {
-  const large = 'x'.repeat(2_000)
   async function flood(harness: Harness, events: number): Promise<void> {
     const batch = Array.from({ length: events }, (_, index) => {
-      return { id: `${index}`, key: `k${index % 3}`, value: large, timestamp: 1 }
+      return { id: `${index}`, key: `k${index % 3}`, value: incompressible(), timestamp: 1 }
     })
     await harness.liveLog.append(
       'c',
