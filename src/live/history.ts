@@ -1,4 +1,4 @@
-import type { ChannelHead } from '../core/live-log.ts'
+import type { ChannelHead, LiveLog } from '../core/live-log.ts'
 import type { Channel } from './channel.ts'
 import { ChannelEvent } from './channel-event.ts'
 import { type Matcher, matchAlone } from './matcher.ts'
@@ -51,16 +51,27 @@ async function lastMatching(channel: Channel, matcher: Matcher, count: number, f
   return from
 }
 
+async function sinceTime(channel: Channel, head: ChannelHead, time: number): Promise<Beginning> {
+  const { offset, older } = await firstSince(channel.log, channel.name, head, time)
+  return { from: offset, recovered: older }
+}
+
 /**
- * The first event that was appended at or after a time. Offsets have no holes and times ascend with them, so a few reads
- * find it. Everything since then is there if an event from before that time is still kept, or none was ever dropped.
+ * The offset of the first event that was appended at or after a time, milliseconds since 1970. Offsets have no holes and
+ * times ascend with them, so a few reads find it. `older`: everything since then is there, for an event from before that
+ * time is still kept, or none was ever dropped.
  */
-async function sinceTime(channel: Channel, { first, next }: ChannelHead, time: number): Promise<Beginning> {
+export async function firstSince(
+  log: LiveLog,
+  channel: string,
+  { first, next }: ChannelHead,
+  time: number,
+): Promise<{ readonly offset: number; readonly older: boolean }> {
   let [low, high] = [first, next]
   let older = first === 0
   while (low < high) {
     const middle = low + Math.floor((high - low) / 2)
-    const [event] = await channel.log.read(channel.name, middle, 1)
+    const [event] = await log.read(channel, middle, 1)
     // Without an event, or with a later one, what is in between has been dropped just now.
     if (!event) high = middle
     else if (event.appended >= time) high = middle
@@ -69,5 +80,5 @@ async function sinceTime(channel: Channel, { first, next }: ChannelHead, time: n
       low = event.offset + 1
     }
   }
-  return { from: low, recovered: older }
+  return { offset: low, older }
 }

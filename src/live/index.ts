@@ -1,6 +1,8 @@
 export { deflateEncoding, type Encoding, parseEventId, webSocketEncoding } from './encoding.ts'
+export { firstSince } from './history.ts'
 export type { LiveLimits } from './limits.ts'
 export { Live, type LiveOptions } from './live.ts'
+export { listed, listedMembers, seenBy } from './presence-list.ts'
 export { closeCodes, protocolName, type SubscribeOptions } from './protocol.ts'
 export { channelName, firstProblem, subscribeOptions } from './schemas.ts'
 export type { LiveObserver, Transport } from './sender.ts'

@@ -23,14 +23,14 @@ type Content = Omit<PresenceMessage, 'type' | 'subscription'>
  * A frame is encoded once for all subscriptions of the same id and encoding.
  */
 export class PresenceList {
-  readonly #rows: string | undefined
+  readonly #rows: RowFilter | undefined
   #listed: ReadonlyMap<string, Shown> | undefined
   #change: Content = {}
   readonly #frames = new Map<Encoding, Map<string, Uint8Array>>()
 
   /** Without `rows` everyone is listed; otherwise those who see the same. */
   constructor(rows: RowFilter | undefined) {
-    this.#rows = rows && JSON.stringify(rows)
+    this.#rows = rows
   }
 
   get known(): boolean {
@@ -40,7 +40,7 @@ export class PresenceList {
   /** Answers what watchers are to be told. */
   update(members: readonly Member[]): 'nothing' | 'change' | 'whole' {
     const before = this.#listed
-    const now = this.#list(members)
+    const now = new Map(bounded(seenBy(members, this.#rows)).map((each) => [each.id, each]))
     const joined = [...now.values()].filter(({ id, json }) => before?.get(id)?.json !== json)
     const left = [...(before?.keys() ?? [])].filter((id) => !now.has(id))
     if (before && joined.length === 0 && left.length === 0) return 'nothing'
@@ -63,19 +63,30 @@ export class PresenceList {
     frames.set(`${what} ${subscription}`, frame)
     return frame
   }
+}
 
-  #list(members: readonly Member[]): ReadonlyMap<string, Shown> {
-    const list = new Map<string, Shown>()
-    let bytes = 0
-    for (const member of members) {
-      const each = show(member)
-      if (this.#rows !== undefined && each.rows !== this.#rows) continue
-      bytes += each.json.length
-      if (list.size >= listedMembers || bytes > listedBytes) break
-      list.set(each.id, each)
-    }
-    return list
+/** Those who see the same rows; everyone for who sees all. */
+export function seenBy(members: readonly Member[], rows: RowFilter | undefined): readonly Member[] {
+  if (rows === undefined) return members
+  const same = JSON.stringify(rows)
+  return members.filter((member) => show(member).rows === same)
+}
+
+/** What a client is shown of them. */
+export function listed(members: readonly Member[]): PresenceMember[] {
+  return bounded(members).map(memberOf)
+}
+
+function bounded(members: readonly Member[]): Shown[] {
+  const list: Shown[] = []
+  let bytes = 0
+  for (const member of members) {
+    const each = show(member)
+    bytes += each.json.length
+    if (list.length >= listedMembers || bytes > listedBytes) break
+    list.push(each)
   }
+  return list
 }
 
 function show(member: Member): Shown {
