@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { MillraceError } from '../core/errors.ts'
 import type { Role } from '../core/role.ts'
+import { channelRoutes } from './channels.ts'
 import { collectionRoutes } from './collections.ts'
 import type { BaseContext, EmbedderContext, GatewayContext, PipelineContext, ServerContext } from './context.ts'
 import { embeddingRoutes } from './embeddings.ts'
@@ -25,6 +26,7 @@ const gatewayRoutes: readonly AddRoutes<GatewayContext>[] = [
   queryRoutes,
   namedQueryRoutes,
   embeddingRoutes,
+  channelRoutes,
   liveRoutes,
 ]
 

@@ -3,26 +3,10 @@ import { z } from 'zod'
 import { channelName, firstProblem, parseEventId, type SubscribeOptions, subscribeOptions } from '../live/index.ts'
 import { readQuery } from './body.ts'
 import type { GatewayContext } from './context.ts'
-import { mayAny } from './permission.ts'
 import { InvalidRequest } from './problem.ts'
 import { pathParameter, type Routes } from './route.ts'
-import { answer } from './schemas.ts'
 import { eventStream } from './sse.ts'
 import { StreamTransport } from './stream-transport.ts'
-
-const channels = answer(
-  'Channels',
-  z.object({
-    channels: z.array(
-      z.object({
-        name: z.string(),
-        epoch: z.string(),
-        first: z.int().describe('Offset of the oldest event that is kept.'),
-        next: z.int().describe('Offset that the next event will get.'),
-      }),
-    ),
-  }),
-)
 
 const listenQuery = z.object({
   filter: z.string().optional().describe('A CEL expression over `value`, `key` and `timestamp`.'),
@@ -42,34 +26,7 @@ const listenQuery = z.object({
 const sample =
   'id: 1f3a:58\ndata: {"offset":58,"id":"support.tickets/0/41","time":1764000000000,"key":null,"value":{"subject":"hi"}}\n\n'
 
-export function liveRoutes(routes: Routes, { services, live }: GatewayContext): void {
-  routes.add(
-    {
-      method: 'get',
-      path: '/v1/channels',
-      permission: 'caller',
-      tag: 'Live',
-      summary: 'All channels',
-      answers: {
-        200: {
-          description: 'Channels that events were pushed to.',
-          content: {
-            'application/json': {
-              schema: channels,
-              example: { channels: [{ name: 'tickets', epoch: '1f3a', first: 0, next: 59 }] },
-            },
-          },
-        },
-      },
-      problems: [503],
-    },
-    async (c) => {
-      const log = await services.live()
-      const names = (await log.channels()).filter((name) => mayAny(c, ['subscribe'], name))
-      return c.json({ channels: await Promise.all(names.map(async (name) => ({ name, ...(await log.head(name)) }))) })
-    },
-  )
-
+export function liveRoutes(routes: Routes, { live }: GatewayContext): void {
   routes.add(
     {
       method: 'get',
