@@ -6,7 +6,8 @@ import { collectionRoutes } from './collections.ts'
 import type { BaseContext, EmbedderContext, GatewayContext, PipelineContext, ServerContext } from './context.ts'
 import { embeddingRoutes } from './embeddings.ts'
 import { eventRoutes } from './events.ts'
-import { guard } from './guard.ts'
+import { guard, originGuard } from './guard.ts'
+import { securityHeaders } from './headers.ts'
 import { liveRoutes } from './live.ts'
 import { boundedLoad } from './load.ts'
 import { openApi } from './openapi.ts'
@@ -80,6 +81,8 @@ function appOf<C extends BaseContext>(context: C, adders: readonly AddRoutes<C>[
     const detail = `There is no ${c.req.method} ${c.req.path}.`
     return problemResponse(c, { title: 'Not Found', status: 404, code: 'route_not_found', detail, hint })
   })
+  app.use(securityHeaders())
+  app.use(originGuard(context))
   app.use(guard(context))
   app.use(async (c, next) => {
     const started = performance.now()

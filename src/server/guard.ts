@@ -10,23 +10,28 @@ import { type Visitor, visitorOf } from './visitor.ts'
 /** What the door needs to know. */
 export type Door = Pick<BaseContext, 'access' | 'origins' | 'audit'>
 
-/**
- * Lets in whoever may ask, and says who that is: `principalOf`. What they may do is asked by the routes. Pages of other
- * origins that may ask may also read the answers.
- */
-export function guard(door: Door): MiddlewareHandler {
+/** Refuses requests of places that may not ask. Pages of other origins that may are also let read the answers. */
+export function originGuard(door: Door): MiddlewareHandler {
   return async (c, next) => {
     const visitor = visitorOf(c)
     assertPlace(visitor, placesOf(door))
     // A preflight carries no token; what it asks for will have to.
     if (isPreflight(c)) return c.body(null, 204, crossOrigin(visitor.origin))
+    await next()
+    for (const [name, value] of Object.entries(crossOrigin(visitor.origin))) c.res.headers.set(name, value)
+    return undefined
+  }
+}
+
+/** Lets in whoever shows who they are, and says who that is: `principalOf`. What they may do is asked by the routes. */
+export function guard(door: Door): MiddlewareHandler {
+  return async (c, next) => {
+    const visitor = visitorOf(c)
     const principal = isPublic(c) ? await recogniseIfShown(visitor, door) : await recognise(visitor, door)
     const visit = visitOf(visitor, principal, door)
     c.set('visit', visit)
     await next()
     noteRefusal(c, visit)
-    for (const [name, value] of Object.entries(crossOrigin(visitor.origin))) c.res.headers.set(name, value)
-    return undefined
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Hono } from 'hono'
+import { dashboardPolicy } from './headers.ts'
 
 export interface StaticFile {
   readonly body: Uint8Array<ArrayBuffer>
@@ -12,9 +13,6 @@ export interface StaticFiles {
   /** `path` starts with a slash. Undefined for what is not there, and for what lies outside. */
   get(path: string): Promise<StaticFile | undefined>
 }
-
-const policy =
-  "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 
 /** Serves a built page; a path that is no file is the page itself, so that its own addresses can be opened. */
 export function serveStatic(app: Hono, files: StaticFiles | undefined): void {
@@ -30,8 +28,7 @@ export function serveStatic(app: Hono, files: StaticFiles | undefined): void {
       'content-type': shown.type,
       etag: shown.etag,
       'cache-control': shown.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
-      'x-content-type-options': 'nosniff',
-      'content-security-policy': policy,
+      'content-security-policy': dashboardPolicy,
     }
     if (c.req.header('if-none-match') === shown.etag) return c.body(null, 304, headers)
     return c.body(shown.body, 200, headers)
