@@ -1,5 +1,6 @@
 import { type ASTNode, Environment, type ParseResult, type SourceRange } from '@marcbachmann/cel-js'
 import { registerFunctions, registerNumbers, registerSubstitutes, substitutes } from './functions.ts'
+import type { PatternSteps } from './pattern.ts'
 import { walk } from './tree.ts'
 
 /** What an expression sees, with CEL types. All numbers of an event are fractional to CEL, which mixes them freely. */
@@ -15,7 +16,8 @@ const variables = {
 
 export const scopeNames: readonly string[] = Object.keys(variables)
 
-export function createEnvironment(): Environment {
+/** `steps`: what patterns may still take; whoever evaluates sets it anew. */
+export function createEnvironment(steps: PatternSteps): Environment {
   const environment = new Environment({
     enableOptionalTypes: true,
     homogeneousAggregateLiterals: false,
@@ -24,7 +26,7 @@ export function createEnvironment(): Environment {
   for (const [name, type] of Object.entries(variables)) environment.registerVariable(name, type)
   registerNumbers(environment)
   registerFunctions(environment)
-  registerSubstitutes(environment)
+  registerSubstitutes(environment, steps)
   return environment
 }
 

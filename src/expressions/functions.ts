@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Environment } from '@marcbachmann/cel-js'
 import { errorMessage } from '../core/errors.ts'
-import { compilePattern } from './pattern.ts'
+import { compilePattern, type PatternSteps } from './pattern.ts'
 import { plain } from './plain.ts'
 
 /**
@@ -83,13 +83,13 @@ export const substitutes: Readonly<Record<string, string>> = { matches: 'matches
 
 const keptPatterns = 100
 
-export function registerSubstitutes(environment: Environment): void {
-  registerMatches(environment)
+export function registerSubstitutes(environment: Environment, steps: PatternSteps): void {
+  registerMatches(environment, steps)
   registerSize(environment)
 }
 
-function registerMatches(environment: Environment): void {
-  const compiled = new Map<string, (subject: string) => boolean>()
+function registerMatches(environment: Environment, steps: PatternSteps): void {
+  const compiled = new Map<string, ReturnType<typeof compilePattern>>()
   const testOf = (pattern: string) => {
     const known = compiled.get(pattern)
     if (known !== undefined) return known
@@ -98,7 +98,7 @@ function registerMatches(environment: Environment): void {
     compiled.set(pattern, test)
     return test
   }
-  const handler = (subject: string, pattern: string) => testOf(pattern)(subject)
+  const handler = (subject: string, pattern: string) => testOf(pattern)(subject, steps)
   environment.registerFunction(`string.${substitutes.matches}(string): bool`, handler, { async: false })
 }
 

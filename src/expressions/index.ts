@@ -3,10 +3,12 @@ import { errorMessage, InvalidInput, MillraceError } from '../core/errors.ts'
 import type { Json } from '../core/event.ts'
 import type { Expression, ExpressionProblem, Expressions, ExpressionType, Scope } from '../core/expression.ts'
 import type { Shape } from '../core/shape.ts'
+import { costProblems } from './costs.ts'
 import { type Direct, direct, field } from './direct.ts'
 import { createEnvironment, parse, scopeNames } from './environment.ts'
+import type { PatternSteps } from './pattern.ts'
 import { plain } from './plain.ts'
-import { costProblems, describe, explain, mismatch, nameProblems, patternProblems, typeProblem } from './problems.ts'
+import { describe, explain, mismatch, nameProblems, patternProblems, typeProblem } from './problems.ts'
 import { fieldPath } from './tree.ts'
 
 /**
@@ -15,26 +17,32 @@ import { fieldPath } from './tree.ts'
  * a text is needed, a number will do. Results are plain JSON. The functions are listed in `functions.ts`.
  */
 export function createExpressions({ bounded = false }: ExpressionsOptions = {}): Expressions {
-  return new CelExpressions(createEnvironment(), bounded)
+  const steps = { left: Number.POSITIVE_INFINITY }
+  return new CelExpressions(createEnvironment(steps), bounded, steps)
 }
 
 export interface ExpressionsOptions {
   /**
-   * For expressions of clients, which run on the main thread: refuses macros within macros and chains of them that could
-   * take seconds or fill the memory with one long list. Default false.
+   * For expressions of clients, which run on the main thread: refuses macros that could take seconds or fill the memory
+   * with one long list (see `costs.ts`), and fails where patterns take too long on an event. Default false.
    */
   readonly bounded?: boolean | undefined
 }
+
+/** What patterns may take on one event, in steps of some 50 ns. */
+const patternSteps = 1_000_000
 
 const anyShape: Shape = { fields: undefined, vectors: new Set() }
 
 class CelExpressions implements Expressions {
   readonly #environment: Environment
   readonly #bounded: boolean
+  readonly #steps: PatternSteps
 
-  constructor(environment: Environment, bounded: boolean) {
+  constructor(environment: Environment, bounded: boolean, steps: PatternSteps) {
     this.#environment = environment
     this.#bounded = bounded
+    this.#steps = steps
   }
 
   compile(text: string, returns: 'bool'): Expression<boolean>
@@ -71,6 +79,7 @@ class CelExpressions implements Expressions {
 
   #evaluator(text: string, run: ParseResult): Expression<Json> {
     return (scope) => {
+      if (this.#bounded) this.#steps.left = patternSteps
       try {
         return plain(run(celScope(scope)))
       } catch (error) {

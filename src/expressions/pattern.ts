@@ -8,16 +8,22 @@ type Instruction =
 
 const maxInstructions = 5_000
 
+/** How much work may still be done: about one step for each place in a pattern at each character. */
+export interface PatternSteps {
+  left: number
+}
+
 /**
  * A test whether a regular expression matches anywhere in a text. All ways through the pattern are followed side by
  * side (Thompson's method), so the time is in proportion to the text times the pattern, whatever either of them is:
- * patterns come from clients, texts from anyone. Throws `SyntaxError` for a pattern that RE2 would not take.
+ * patterns come from clients, texts from anyone. Throws `SyntaxError` for a pattern that RE2 would not take. The test itself
+ * throws `RangeError` when it has used up the steps that it was given.
  */
-export function compilePattern(text: string): (subject: string) => boolean {
+export function compilePattern(text: string): (subject: string, steps?: PatternSteps) => boolean {
   const program: Instruction[] = []
   emit(program, parsePattern(text))
   add(program, { does: 'match' })
-  return (subject) => run(program, subject)
+  return (subject, steps = { left: Number.POSITIVE_INFINITY }) => run(program, subject, steps)
 }
 
 function add(program: Instruction[], instruction: Instruction): void {
@@ -81,7 +87,7 @@ function emitOptional(program: Instruction[], part: Pattern, times: number): voi
   for (const to of exits) to.push(program.length)
 }
 
-function run(program: readonly Instruction[], subject: string): boolean {
+function run(program: readonly Instruction[], subject: string, steps: PatternSteps): boolean {
   const reached = new Int32Array(program.length).fill(-1)
   let waiting: number[] = []
   let before = ''
@@ -90,7 +96,8 @@ function run(program: readonly Instruction[], subject: string): boolean {
     const after = code === undefined ? '' : String.fromCodePoint(code)
     // A match may begin at every character.
     const ready: number[] = []
-    if (follow(program, [0, ...waiting.toReversed()], reached, at, before, after, ready)) return true
+    if (follow(program, [0, ...waiting.toReversed()], reached, at, before, after, ready, steps)) return true
+    if (steps.left < 0) throw new RangeError('the text is too long for its patterns')
     if (after === '') return false
     waiting = []
     for (const index of ready) {
@@ -111,8 +118,10 @@ function follow(
   before: string,
   after: string,
   ready: number[],
+  steps: PatternSteps,
 ): boolean {
   for (let index = pending.pop(); index !== undefined; index = pending.pop()) {
+    steps.left--
     if (reached[index] === at) continue
     reached[index] = at
     const instruction = program[index]

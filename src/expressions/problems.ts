@@ -13,7 +13,7 @@ import type { Shape } from '../core/shape.ts'
 import { scopeNames } from './environment.ts'
 import { substitutes } from './functions.ts'
 import { compilePattern } from './pattern.ts'
-import { fieldPath, macroOf, walk } from './tree.ts'
+import { fieldPath, walk } from './tree.ts'
 
 /** The words of an error of the library, in terms of events and numbers, and where in the text it is. */
 export function explain(error: unknown, environment: Environment): ExpressionProblem {
@@ -105,30 +105,6 @@ export function patternProblems(root: ASTNode): ExpressionProblem[] {
   })
   return problems
 }
-
-/**
- * Macros that could make an expression cost far more than its length and its event's: one within another runs once for
- * each item, and of several that build values each can double what the one before it built.
- */
-export function costProblems(root: ASTNode): ExpressionProblem[] {
-  const problems: ExpressionProblem[] = []
-  let building = 0
-  walk(root, (node) => {
-    const macro = macroOf(node)
-    if (macro === undefined) return
-    if (buildingMacros.has(macro.name) && ++building === 2)
-      problems.push({ message: 'only one "map" or "bind" may stand in an expression here', at: node.start })
-    for (const part of macro.args)
-      walk(part, (inner) => {
-        const name = macroOf(inner)?.name
-        if (name === undefined) return
-        problems.push({ message: `"${name}" must not stand within "${macro.name}" here`, at: inner.start })
-      })
-  })
-  return problems
-}
-
-const buildingMacros = new Set(['map', 'bind'])
 
 /** Types and namespaces that CEL itself names. */
 const builtin = new Set(['cel', 'google', 'optional'])

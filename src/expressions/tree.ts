@@ -1,7 +1,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
 
 /** The direct parts of a node, in the order they are written. */
-function children(node: ASTNode): ASTNode[] {
+export function children(node: ASTNode): ASTNode[] {
   switch (node.op) {
     case 'value':
     case 'id':

@@ -227,7 +227,7 @@ describe('check', () => {
 })
 
 describe('the direct path', () => {
-  const environment = createEnvironment()
+  const environment = createEnvironment({ left: Number.POSITIVE_INFINITY })
   const name = fc.constantFrom('a', 'b', 'c')
   const document = fc.letrec<{ node: Json }>((tie) => ({
     node: fc.oneof(
@@ -289,6 +289,38 @@ describe('expressions from clients', () => {
   ])('have no macros that could cost more than the event is long: %s', (text) => {
     expect(expressions.check(text, 'bool', { fields: undefined, vectors: new Set() })).toEqual([])
     expect(() => strict.compile(text, 'bool')).toThrow(/must not stand within|only one/)
+  })
+
+  it.each([
+    'value.tags.exists(t, value.text.contains(t))',
+    'value.tags.exists(t, value.text.matches("a"))',
+    'value.tags.exists(t, (t == "a" ? value.text : "").contains("b"))',
+    'value.tags.exists(t, t in value.tags)',
+    'value.tags.exists(t, value.tags == value.items)',
+    'value.tags.exists(t, [value.tags] == [t])',
+    'value.tags.exists(t, t + value.text == "")',
+    'value.tags.exists(t, value.tags[0].contains("b"))',
+    'value.tags.exists(t, size(value["text"]) > 3)',
+  ])('do no work on the event for each item: %s', (text) => {
+    expect(expressions.check(text, 'bool', { fields: undefined, vectors: new Set() })).toEqual([])
+    expect(() => strict.compile(text, 'bool')).toThrow('can only be compared with the item')
+  })
+
+  it.each([
+    'value.tags.exists(t, t == value.text || value.text < t || value.flag)',
+    'value.tags.exists(t, t.contains("b") && [t].size() == 1 && has(value.text))',
+    'value.items.exists(value, value.contains("b"))',
+    'value.items.exists(i, i * value.n > 3 ? value.flag : !value.flag)',
+  ])('may compare the item with fields: %s', (text) => {
+    expect(() => strict.compile(text, 'bool')).not.toThrow()
+  })
+
+  it('fail where their patterns take too long on a text, each event anew', () => {
+    const run = strict.compile('value.text.matches("(a|b|c)*d") || value.text.matches("(a|b)*c")', 'bool')
+    const of = (length: number): Scope => ({ ...scope, value: { text: 'a'.repeat(length) } })
+    for (let round = 0; round < 100; round++) expect(run(of(10_000))).toBe(false)
+    expect(() => run(of(1_000_000))).toThrow('too long for its patterns')
+    expect(expressions.compile('value.text.matches("(a|b)*c")', 'bool')(of(1_000_000))).toBe(false)
   })
 
   it.each(['value.items.map(i, i + 1).exists(i, i > 3)', 'value.tags.filter(t, t != "a").all(t, t.size() == 1)'])(
