@@ -28,7 +28,8 @@ export interface StartOptions {
   readonly runtime: Runtime
   /** The pipelines to run, besides those that were put through the API. */
   readonly specs: readonly PipelineSpec[]
-  readonly queries: readonly NamedQuery[]
+  /** Those that clients may call by name. Default: none. */
+  readonly queries?: readonly NamedQuery[] | undefined
   readonly log: Log
   readonly downloading?: ReportDownload | undefined
   /** How long `stop` may take to finish what was read. Default 20 s. */
@@ -95,7 +96,11 @@ interface Work {
 }
 
 /** Serves what the role serves. */
-function serve({ runtime, log, queries: named }: StartOptions, process: ServerProcess, work: Work): Promise<string> {
+function serve(
+  { runtime, log, queries: named = [] }: StartOptions,
+  process: ServerProcess,
+  work: Work,
+): Promise<string> {
   const { access, metrics, services } = process
   const { pipelines, ready, closing } = work
   const { role, server } = runtime

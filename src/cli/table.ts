@@ -33,8 +33,8 @@ export function formatCount(count: number): string {
 }
 
 /** `1 event`, `1,234 events`. */
-export function formatAmount(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+export function formatAmount(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : plural}`
 }
 
 /** Bytes in the unit that reads best: 1.5 GB. */

@@ -1,7 +1,8 @@
+import type { LiveQueryLimits } from './live-query.ts'
 import { heartbeatMs } from './protocol.ts'
 
 /** What one process gives to live clients. */
-export interface LiveLimits {
+export interface LiveLimits extends LiveQueryLimits {
   readonly sessions: number
   /** Of one address; undefined for no bound. Behind a proxy all clients have its address. */
   readonly sessionsPerAddress: number | undefined
@@ -47,6 +48,10 @@ export const defaultLiveLimits: LiveLimits = {
   requestCharacters: 4 * 2 ** 20,
   embeddings: 2,
   standingQueries: 20_000,
+  queries: 500,
+  queryRows: 10_000,
+  queryBytes: 2 ** 20,
+  queryPauseMs: 200,
   badFrames: 10,
   stalledMs: 30_000,
   authenticateMs: 10_000,

@@ -3,10 +3,12 @@ import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
 import type { Presence } from '../core/presence.ts'
 import type { Principal } from '../core/principal.ts'
+import { Queries } from '../queries/index.ts'
 import { ChannelPresence } from './channel-presence.ts'
 import { type Encoding, jsonEncoding, sseEncoding } from './encoding.ts'
 import { Hub, type HubOptions } from './hub.ts'
 import { defaultLiveLimits, type LiveLimits } from './limits.ts'
+import { LiveQueries } from './live-queries.ts'
 import { LocalPresence } from './local-presence.ts'
 import { closeCodes, type SubscribeOptions } from './protocol.ts'
 import { reconnectAfter } from './reconnect.ts'
@@ -18,6 +20,8 @@ export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly publish: Publish
   readonly authenticate: (token: string) => Promise<Principal>
   readonly audit?: Audit | undefined
+  /** Those that clients may subscribe to by name. Default: none. */
+  readonly queries?: Queries | undefined
   /** Default: of this process alone. */
   readonly presence?: (() => Promise<Presence>) | undefined
   readonly observer?: LiveObserver | undefined
@@ -33,6 +37,7 @@ export class Live {
   readonly #options: LiveOptions
   readonly #hub: Hub
   readonly #presence: ChannelPresence
+  readonly #queries: LiveQueries
   readonly #sessions = new Set<Session>()
   readonly #byAddress = new Map<string, number>()
   readonly #heartbeat: NodeJS.Timeout
@@ -45,6 +50,8 @@ export class Live {
     this.limits = { ...defaultLiveLimits, ...options.limits }
     const local = new LocalPresence()
     this.#presence = new ChannelPresence(options.presence ?? (async () => local), options.logger)
+    const queries = options.queries ?? new Queries([], () => Promise.reject(new Error('there are no queries')))
+    this.#queries = new LiveQueries(queries, this.limits, options.logger)
     this.#hub = new Hub({ ...options, standingQueries: this.limits.standingQueries })
     this.#heartbeat = setInterval(() => void this.#heartbeats(), this.limits.heartbeatMs)
     this.#heartbeat.unref()
@@ -105,7 +112,7 @@ export class Live {
       session.close(closeCodes.goingAway, 'shutting down')
     }
     this.#presence.close()
-    await this.#hub.close()
+    await Promise.all([this.#hub.close(), this.#queries.close()])
   }
 
   /** In slices, for there may be thousands. */
@@ -133,7 +140,17 @@ export class Live {
   #add(transport: Transport, encoding: Encoding, caller: Caller): Session {
     const { publish, authenticate, audit = () => {}, observer = silentObserver, logger } = this.#options
     const { limits } = this
-    const context = { hub: this.#hub, presence: this.#presence, publish, authenticate, audit, limits, observer, logger }
+    const context = {
+      hub: this.#hub,
+      presence: this.#presence,
+      queries: this.#queries,
+      publish,
+      authenticate,
+      audit,
+      limits,
+      observer,
+      logger,
+    }
     const session: Session = new Session(
       transport,
       encoding,

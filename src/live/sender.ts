@@ -126,8 +126,8 @@ export class Sender implements Connection {
     this.#settings.observer.skipped(subscription.channel.name, reason, events)
   }
 
-  ended(subscription: Subscription, ending: Ending): void {
-    this.#settings.endSubscription(subscription.id, ending)
+  ended({ id }: Pick<Flow, 'id'>, ending: Ending): void {
+    this.#settings.endSubscription(id, ending)
   }
 
   fail(error: unknown): void {

@@ -10,6 +10,7 @@ import {
   type ErrorMessage,
   type PresenceRequest,
   type PublishRequest,
+  type QuerySubscribeRequest,
   type SubscribeOptions,
   type UnsubscribeRequest,
 } from './protocol.ts'
@@ -36,9 +37,7 @@ export async function answer(message: ClientMessage, asked: Asked): Promise<void
   const principal = asked.credentials.require()
   switch (message.type) {
     case 'subscribe': {
-      if ('query' in message) {
-        throw new InvalidInput({ code: 'query_not_found', message: `There is no query "${message.query}".` })
-      }
+      if ('query' in message) return subscribeQuery(message, principal, asked)
       const { id, type, channel, ...options } = message
       return subscribe(id, channel, options, principal, asked)
     }
@@ -66,6 +65,22 @@ export async function subscribe(
       const { id: subscription, epoch } = flow
       asked.sender.reply({ id: requestId, type: 'subscribed', subscription, epoch, offset: from - 1, recovered })
       start()
+    },
+  )
+}
+
+/** Throws `Forbidden`, and what `LiveQueries.subscribe` throws. */
+async function subscribeQuery(request: QuerySubscribeRequest, principal: Principal, asked: Asked): Promise<void> {
+  audited('query', request.query, principal, asked)
+  const { context, credentials, subscriptions, sender } = asked
+  await subscriptions.add(
+    async (id) => {
+      const held = await context.queries.subscribe(id, request, principal, sender)
+      return kept(held, credentials)
+    },
+    ({ flow, epoch, offset, recovered }) => {
+      sender.reply({ id: request.id, type: 'subscribed', subscription: flow.id, epoch, offset, recovered })
+      sender.wake()
     },
   )
 }
@@ -125,8 +140,12 @@ async function open(
       context.presence.count(channel, -1)
     },
   }
-  // Another token may have been shown while it was opened.
-  const ending = review(credentials.require())
+  return kept(held, credentials)
+}
+
+/** Another token may have been shown while it was opened. */
+function kept<T extends Held>(held: T, credentials: Credentials): T {
+  const ending = held.review(credentials.require())
   if (ending === undefined) return held
   held.release()
   throw ending.retry ? new Retryable(ending) : new Forbidden(ending)

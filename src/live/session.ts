@@ -8,10 +8,11 @@ import type { Encoding } from './encoding.ts'
 import { Gate } from './gate.ts'
 import type { Hub } from './hub.ts'
 import type { LiveLimits } from './limits.ts'
+import type { LiveQueries } from './live-queries.ts'
 import type { Logger } from './logger.ts'
 import { type ClientMessage, closeCodes, type JsonValue, type SubscribeOptions } from './protocol.ts'
 import { RequestMeter } from './request-meter.ts'
-import { clientMessage, firstProblem } from './schemas.ts'
+import { firstProblem, messageSchema } from './schemas.ts'
 import { type LiveObserver, Sender, type Transport } from './sender.ts'
 import { type Asked, answer, errorReply, subscribe } from './session-requests.ts'
 import { SessionSubscriptions } from './session-subscriptions.ts'
@@ -28,6 +29,7 @@ export type Publish = (
 export interface SessionContext {
   readonly hub: Hub
   readonly presence: ChannelPresence
+  readonly queries: LiveQueries
   readonly publish: Publish
   /** Who shows the token. Throws `Unauthenticated`. */
   readonly authenticate: (token: string) => Promise<Principal>
@@ -159,7 +161,7 @@ export class Session {
       this.badFrame(`The message is not JSON: ${errorMessage(error)}`)
       return undefined
     }
-    const parsed = clientMessage.safeParse(value)
+    const parsed = messageSchema(value).safeParse(value)
     if (parsed.success) return parsed.data
     const message = firstProblem(parsed.error)
     const id = requestId(value)

@@ -9,9 +9,11 @@ import type { Audit } from '../../src/core/audit.ts'
 import { InvalidInput } from '../../src/core/errors.ts'
 import type { EventLog } from '../../src/core/event-log.ts'
 import type { LiveLog } from '../../src/core/live-log.ts'
+import type { NamedQuery } from '../../src/core/named-query.ts'
 import type { Services } from '../../src/core/services.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
 import type { Live, LiveLimits } from '../../src/live/index.ts'
+import { Queries } from '../../src/queries/index.ts'
 import { createSerde } from '../../src/serde/index.ts'
 import {
   createApp,
@@ -38,6 +40,8 @@ export interface HarnessOptions {
   readonly live?: LiveLog
   readonly liveLimits?: Partial<LiveLimits>
   readonly vectors?: FakeVectors
+  readonly queries?: readonly NamedQuery[]
+  readonly analytics?: Analytics
   readonly ready?: () => Readiness
   /** File name and text. */
   readonly schemas?: Readonly<Record<string, string>>
@@ -83,7 +87,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
   const services: Services = {
     serde: createSerde({ folder: join(folder, 'schemas') }),
     log: async () => log,
-    analytics: async () => analytics,
+    analytics: async () => options.analytics ?? analytics,
     vectors: async () => vectors,
     live: async () => liveLog,
     embedder: async () => embedder,
@@ -92,11 +96,21 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
     const access = await createAccess(options.access ?? { token: options.token })
     const door = { access, origins: options.origins, audit: options.audit }
     const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note }
-    const live = createLive({ services, expressions, ...door, metrics, log: quiet, limits: options.liveLimits })
+    const queries = new Queries(options.queries ?? [], services.analytics)
+    const live = createLive({
+      services,
+      expressions,
+      queries,
+      ...door,
+      metrics,
+      log: quiet,
+      limits: options.liveLimits,
+    })
     const context: ServerContext = {
       services,
       pipelines,
       expressions,
+      queries,
       live,
       closing: live.closing,
       ...door,

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Runtime } from '../../config/runtime.ts'
+import type { NamedQuery } from '../../core/named-query.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { PipelineSpec } from '../../core/pipeline.ts'
 import { type Role, roles } from '../../core/role.ts'
@@ -63,10 +64,11 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
   }
   const runtime = await openRuntime(cli, options, twins)
   const specs = await specsFor(cli, runtime, files)
+  const queries = await queriesFor(cli, runtime)
 
   const log = createLog({ write: (line) => terminal.note(line), format: json ? 'json' : 'text' })
   const { first, second } = cli.interruption()
-  const millrace = await start(runtime, specs, log, downloadReport(terminal, log))
+  const millrace = await start(runtime, specs, queries, log, downloadReport(terminal, log))
   try {
     if (json) printEvents(terminal, millrace, first)
     else printStarted(terminal, runtime, millrace, specs)
@@ -91,9 +93,17 @@ async function specsFor(cli: Cli, runtime: Runtime, files: readonly string[]): P
   return readPipelines({ runtime, files: found, folder: cli.folder }, cli.terminal)
 }
 
+/** The named queries that a process of the role serves. */
+async function queriesFor(cli: Cli, runtime: Runtime): Promise<readonly NamedQuery[]> {
+  if (runtime.role !== 'all' && runtime.role !== 'gateway') return []
+  const { readQueries } = await import('../query-files.ts')
+  return readQueries(runtime, cli.folder, cli.terminal)
+}
+
 async function start(
   runtime: Runtime,
   specs: readonly PipelineSpec[],
+  queries: readonly NamedQuery[],
   log: Log,
   downloading: ReportDownload,
 ): Promise<Millrace> {
@@ -102,7 +112,7 @@ async function start(
     return startEmbedder({ runtime, log, downloading })
   }
   const { startMillrace } = await import('../start.ts')
-  return startMillrace({ runtime, specs, log, downloading })
+  return startMillrace({ runtime, specs, queries, log, downloading })
 }
 
 function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace, interrupted: AbortSignal): void {
