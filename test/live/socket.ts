@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { WebSocket } from 'ws'
+import { type ClientOptions, WebSocket } from 'ws'
 
 /** A bare client: what comes is kept in order. */
 export class Socket {
@@ -23,10 +23,10 @@ export class Socket {
 
   static async open(
     address: string,
-    options: { headers?: Record<string, string>; path?: string } = {},
+    options: { headers?: Record<string, string>; path?: string; client?: ClientOptions } = {},
   ): Promise<Socket> {
     const url = `${address.replace('http', 'ws')}${options.path ?? '/v1/live'}`
-    const socket = new Socket(new WebSocket(url, 'millrace.v1', { headers: options.headers ?? {} }))
+    const socket = new Socket(new WebSocket(url, 'millrace.v1', { headers: options.headers ?? {}, ...options.client }))
     await once(socket.raw, 'open')
     return socket
   }
