@@ -1,4 +1,4 @@
-import type { Client, EventFrame, Gap, MillraceClientError, SubscribeOptions } from '../client/index.ts'
+import type { Client, ConnectionState, Gap, LiveEvent, MillraceClientError, SubscribeOptions } from '../client/index.ts'
 import type { Source } from './shared.ts'
 
 /**
@@ -7,46 +7,72 @@ import type { Source } from './shared.ts'
  */
 export type FeedState = 'connecting' | 'live' | 'reconnecting' | 'failed'
 
-/** What every view of a channel has. */
-export interface ChannelStatus {
+/** How what is shown stands. */
+export interface FeedStatus {
   readonly state: FeedState
-  /** The newest hole in what has come. With the reason `unrecovered`, what is shown may be wrong for good. */
-  readonly gap: Gap | undefined
+  /** Something is not as it was asked for, and it goes on nevertheless. */
+  readonly warning: MillraceClientError | undefined
   /** Why the server refused. */
   readonly error: MillraceClientError | undefined
 }
 
+export interface ChannelStatus extends FeedStatus {
+  /** The newest hole in what has come. With the reason `unrecovered`, what is shown may be wrong for good. */
+  readonly gap: Gap | undefined
+}
+
+/** Options of `subscribe` that count by value. */
+export type PlainSubscribeOptions = Omit<SubscribeOptions, 'storage'>
+
 export interface ChannelRequest {
   readonly channel: string
-  readonly options: SubscribeOptions
+  readonly options: PlainSubscribeOptions
   /** Most events that are kept. */
   readonly keep: number
 }
 
-export const notYet: ChannelStatus = { state: 'connecting', gap: undefined, error: undefined }
+export const notYet = { state: 'connecting', warning: undefined, error: undefined } as const satisfies FeedStatus
+export const nothingYet: ChannelStatus = { ...notYet, gap: undefined }
+
+/** What a subscription and a live query have in common. */
+interface Told {
+  on(type: 'subscribed', listener: () => void): void
+  on(type: 'warning' | 'error', listener: (error: MillraceClientError) => void): void
+}
+
+/** Keeps the status of a subscription. Answers what ends that. */
+export function keepStatus(client: Client, told: Told, become: (change: Partial<FeedStatus>) => void): () => void {
+  let live = false
+  told.on('subscribed', () => {
+    live = true
+    become({ state: 'live' })
+  })
+  told.on('warning', (warning) => become({ warning }))
+  told.on('error', (error) => become({ state: 'failed', error }))
+  return client.onState((state: ConnectionState) => {
+    if (state !== 'open' && live) become({ state: 'reconnecting' })
+    if (state !== 'open') live = false
+  })
+}
 
 /** Subscribes, hands each event on, and knows how it stands. */
 export function openChannel<View>(
   client: Client,
   { channel, options }: ChannelRequest,
   changed: () => void,
-  { add, view }: { readonly add: (event: EventFrame) => void; readonly view: (status: ChannelStatus) => View },
+  { add, view }: { readonly add: (event: LiveEvent) => void; readonly view: (status: ChannelStatus) => View },
 ): Source<View> {
-  let status = notYet
-  const become = (next: Partial<ChannelStatus>) => {
-    status = { ...status, ...next }
+  let status = nothingYet
+  const become = (change: Partial<ChannelStatus>) => {
+    status = { ...status, ...change }
     changed()
   }
   const subscription = client.subscribe(channel, options)
+  const unlisten = keepStatus(client, subscription, become)
+  subscription.on('gap', (gap) => become({ gap }))
   subscription.on('event', (event) => {
     add(event)
     changed()
-  })
-  subscription.on('subscribed', () => become({ state: 'live' }))
-  subscription.on('gap', (gap) => become({ gap }))
-  subscription.on('error', (error) => become({ state: 'failed', error }))
-  const unlisten = client.onState((state) => {
-    if (state !== 'open' && status.state === 'live') become({ state: 'reconnecting' })
   })
   return {
     view: () => view(status),

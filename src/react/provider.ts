@@ -1,10 +1,9 @@
 import { createContext, createElement, type ReactNode, useContext } from 'react'
 import type { Client, ConnectOptions } from '../client/index.ts'
-import { useOwnClient } from './own-client.ts'
+import { type Address, useOwnClient } from './own-client.ts'
 
 interface FromAddress extends ConnectOptions {
-  /** Of the server, such as `https://live.example.com`. Another address is another client. */
-  readonly address: string
+  readonly address: Address
   readonly children?: ReactNode
 }
 

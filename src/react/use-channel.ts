@@ -1,20 +1,21 @@
-import type { EventFrame, JsonValue, SubscribeOptions } from '../client/index.ts'
-import { type ChannelRequest, type ChannelStatus, notYet, openChannel } from './channel-source.ts'
+import type { JsonValue, LiveEvent } from '../client/index.ts'
+import {
+  type ChannelRequest,
+  type ChannelStatus,
+  nothingYet,
+  openChannel,
+  type PlainSubscribeOptions,
+} from './channel-source.ts'
 import { Sources } from './shared.ts'
 import { useSource } from './use-source.ts'
 
-/** An event whose value is what the pipeline makes. */
-export interface LiveEvent<Value> extends Omit<EventFrame, 'value'> {
-  readonly value: Value
-}
-
 export interface ChannelView<Value> extends ChannelStatus {
   /** Newest last. A value of null retracts what came before under the same id. */
-  readonly events: readonly LiveEvent<Value | null>[]
-  readonly latest: LiveEvent<Value | null> | undefined
+  readonly events: readonly LiveEvent<Value>[]
+  readonly latest: LiveEvent<Value> | undefined
 }
 
-export interface ChannelOptions extends SubscribeOptions {
+export interface ChannelOptions extends PlainSubscribeOptions {
   /** Most events in `events`; 100 when left out. */
   readonly keep?: number | undefined
 }
@@ -22,10 +23,10 @@ export interface ChannelOptions extends SubscribeOptions {
 const defaultKeep = 100
 
 const channels = new Sources<ChannelRequest, ChannelView<JsonValue>>(
-  { ...notYet, events: [], latest: undefined },
+  { ...nothingYet, events: [], latest: undefined },
   (client, request, changed) => {
     const { keep } = request
-    let events: EventFrame[] = []
+    let events: LiveEvent[] = []
     return openChannel(client, request, changed, {
       add: (event) => {
         events.push(event)
@@ -40,7 +41,7 @@ const channels = new Sources<ChannelRequest, ChannelView<JsonValue>>(
   },
 )
 
-function newest(events: readonly EventFrame[], count: number): EventFrame[] {
+function newest(events: readonly LiveEvent[], count: number): LiveEvent[] {
   return events.slice(Math.max(0, events.length - count))
 }
 

@@ -1,15 +1,25 @@
-import type { EventFrame, JsonValue, SubscribeOptions } from '../client/index.ts'
-import { type ChannelRequest, type ChannelStatus, notYet, openChannel } from './channel-source.ts'
+import type { JsonValue, LiveEvent } from '../client/index.ts'
+import {
+  type ChannelRequest,
+  type ChannelStatus,
+  nothingYet,
+  openChannel,
+  type PlainSubscribeOptions,
+} from './channel-source.ts'
 import { Sources } from './shared.ts'
-import type { LiveEvent } from './use-channel.ts'
 import { useSource } from './use-source.ts'
+
+/** An event that stands: it was not retracted. */
+export interface StandingEvent<Value> extends Omit<LiveEvent, 'value'> {
+  readonly value: Value
+}
 
 export interface LatestView<Value> extends ChannelStatus {
   /** By id or key; what has changed last is last, and what was retracted is not there. */
-  readonly latest: ReadonlyMap<string, LiveEvent<Value>>
+  readonly latest: ReadonlyMap<string, StandingEvent<Value>>
 }
 
-export interface LatestOptions extends SubscribeOptions {
+export interface LatestOptions extends PlainSubscribeOptions {
   /** What there is one event of; `id` when left out. An event without a key counts by its id. */
   readonly by?: 'id' | 'key' | undefined
   /** Most entries: beyond them those that have not changed for the longest time are dropped. 1,000 when left out. */
@@ -23,9 +33,9 @@ interface LatestRequest extends ChannelRequest {
 const defaultKeep = 1_000
 
 const latestOf = new Sources<LatestRequest, LatestView<JsonValue>>(
-  { ...notYet, latest: new Map() },
+  { ...nothingYet, latest: new Map() },
   (client, request, changed) => {
-    const latest = new Map<string, EventFrame>()
+    const latest = new Map<string, LiveEvent>()
     return openChannel(client, request, changed, {
       add: (event) => apply(latest, event, request),
       view: (status) => ({ ...status, latest: new Map(latest) }),
@@ -33,7 +43,7 @@ const latestOf = new Sources<LatestRequest, LatestView<JsonValue>>(
   },
 )
 
-function apply(latest: Map<string, EventFrame>, event: EventFrame, { by, keep }: LatestRequest): void {
+function apply(latest: Map<string, LiveEvent>, event: LiveEvent, { by, keep }: LatestRequest): void {
   const name = (by === 'key' ? event.key : null) ?? event.id
   const before = latest.get(name)
   const same = before?.id === event.id

@@ -1,14 +1,11 @@
 import { useCallback } from 'react'
-import type { JsonValue, PublishedPosition } from '../client/index.ts'
+import type { JsonValue, PublishedPosition, PublishOptions } from '../client/index.ts'
 import { useMillrace } from './provider.ts'
 
-/**
- * Appends events to a topic, all or none; resolves when they are durable, and rejects with a `MillraceClientError` that
- * says what is wrong. `key` is a JSON pointer into each event.
- */
+/** `publish` of the client with its topic: appends events, all or none, and resolves when they are durable. */
 export type Publish = (
   events: JsonValue | readonly JsonValue[],
-  options?: { readonly key?: string; readonly signal?: AbortSignal },
+  options?: PublishOptions,
 ) => Promise<readonly PublishedPosition[]>
 
 /** The same function at every render, for as long as topic and client are the same. */
