@@ -121,7 +121,7 @@ function serve(
     services,
     expressions,
     queries,
-    live: createLive({ services, expressions, queries, access, metrics, log }),
+    live: createLive({ services, expressions, queries, access, metrics, log, limits: server.limits }),
     dashboard: folderFiles(join(packageRoot(), 'dist/dashboard')),
   }
   return process.serve(running ? createApp({ ...context, ...running }) : createGatewayApp(context), context)
