@@ -1,10 +1,13 @@
-import type { PeerCertificate } from 'node:tls'
 import { Unauthenticated } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
 
-/** What is read of a client's certificate, which TLS has verified. */
-export interface ClientCertificate extends Pick<PeerCertificate, 'subject' | 'valid_to'> {
+type Named = string | string[] | undefined
+
+/** What is read of a client's certificate, which TLS has verified; as Node tells it. */
+export interface ClientCertificate {
+  readonly subject: { readonly CN?: Named; readonly O?: Named; readonly OU?: Named }
   readonly subjectaltname?: string | undefined
+  readonly valid_to: string
 }
 
 /**
