@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { liveLogContract } from '../../contracts/live-log.ts'
+import { presenceContract } from '../../contracts/presence.ts'
 import { stateStoreContract } from '../../contracts/state-store.ts'
 import { redisMissing } from '../../services/redis.ts'
 import { failover } from './failover.ts'
 import { type RedisCluster, startCluster } from './servers.ts'
-import { openLive, openState, removeKeys } from './support.ts'
+import { openLive, openPresence, openState, removeKeys } from './support.ts'
 
 const missing = await redisMissing()
 
@@ -30,6 +31,14 @@ describe.skipIf(missing !== undefined)('with a cluster', () => {
       return { open: async () => openLive(settings), remove }
     },
     { runs: 10 },
+  )
+  presenceContract(
+    'Redis',
+    async () => {
+      const { settings, remove } = storage()
+      return { open: async () => openPresence(settings, { members: 100 }), remove }
+    },
+    { runs: 10, processes: 2, members: 100 },
   )
   stateStoreContract(
     'Redis',

@@ -191,7 +191,7 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
 
   test('a user needs no more than its keys, its channels and these commands', async () => {
     const commands = ['@connection', '@scripting', 'info', 'time', '@read', '@hash', '@stream', 'publish', 'subscribe']
-    const more = ['unsubscribe', 'set', 'sadd', 'del', 'pexpire', 'persist']
+    const more = ['unsubscribe', 'set', 'sadd', 'srem', '@sortedset', 'del', 'pexpire', 'persist']
     const user = `app on >secret resetkeys ~{millrace:* ~millrace:* &{millrace:* -@all ${[...commands, ...more].map((name) => `+${name}`).join(' ')}`
     await using server = await startRedis({ settings: { appendonly: 'no', user } })
     const redis = open({ url: server.url, username: 'app', password: 'secret' })
@@ -205,6 +205,12 @@ describe.skipIf(missing !== undefined)('in trouble', () => {
     expect(await (await redis.state.takeOver('s', 0)).get(['k'])).toEqual([undefined])
     redis.vectors.set('k', Float32Array.of(1))
     expect(await redis.live.channels()).toEqual(['c'])
+    redis.presence.count('c', 1)
+    await redis.presence.join('c', { id: 'm', user: 'ann', state: null, since: 1 })
+    const watched = redis.presence.watch('c', stop.signal)[Symbol.asyncIterator]()
+    expect((await watched.next()).value).toHaveLength(1)
+    await expect.poll(() => redis.presence.subscriptions('c'), { timeout: 5_000 }).toBe(1)
+    await redis.presence.leave('c', 'm')
     stop.abort()
     await followed.ended
   })
