@@ -2,7 +2,7 @@ import type { JsonValue, PublishedPosition, QueryRow } from '../live/protocol.ts
 import { Addresses } from './addresses.ts'
 import { Connection, type ConnectionState, type Transport } from './connection.ts'
 import { MillraceClientError } from './errors.ts'
-import { Follow, type FollowOptions } from './follow.ts'
+import { defaultOverlapMs, Follow, type FollowOptions } from './follow.ts'
 import { Http } from './http.ts'
 import { LiveQuery, type LiveQueryOptions, type QueryParams } from './live-query.ts'
 import type { WebSocketConstructor } from './socket.ts'
@@ -116,8 +116,8 @@ export class Client {
 
   /** What a store has of a channel's events, and then each event that is not in it. */
   follow<Item, Value = JsonValue>(channel: string, options: FollowOptions<Item>): Follow<Item, Value> {
-    const { snapshot, id, version, overlap, ...subscription } = options
-    const subscribe = (time: number) => this.subscribe<Value>(channel, { ...subscription, since: { time } })
+    const { snapshot, id, version, overlap: ago = defaultOverlapMs, ...subscription } = options
+    const subscribe = () => this.subscribe<Value>(channel, { ...subscription, since: { ago } })
     return new Follow(subscribe, options)
   }
 
@@ -134,7 +134,7 @@ export class Client {
     signal?.throwIfAborted()
     const list = isList(events) ? events : [events]
     const sent = this.#connection.publish(topic, list, key)
-    if (sent !== undefined) return signal ? Promise.race([sent, aborted(signal)]) : sent
+    if (sent !== undefined) return signal ? unlessAborted(sent, signal) : sent
     const query = key === undefined ? '' : `?key=${encodeURIComponent(key)}`
     const path = `/v1/topics/${encodeURIComponent(topic)}/events${query}`
     try {
@@ -188,8 +188,10 @@ function isList(events: JsonValue | readonly JsonValue[]): events is readonly Js
   return Array.isArray(events)
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
 }

@@ -7,38 +7,37 @@ export type FollowOptions<Item> = Omit<SubscribeOptions, 'since' | 'resume' | 's
   Recognition<Item> & {
     /** Loads what the store has now; called again after events were missed. */
     readonly snapshot: (signal: AbortSignal) => Promise<readonly Item[]>
-    /**
-     * Milliseconds, 60,000 when left out: how far the store may be behind the channel, and this machine's clock ahead of
-     * the server's, together.
-     */
+    /** How far the store may be behind the channel: milliseconds, 60,000 when left out. */
     readonly overlap?: number | undefined
   }
 
-/** `snapshot`: forget what came before, this is what there is. `event`: an event that is not in it. */
+/**
+ * `snapshot`: forget what came before, this is what there is. `event`: an event that is not in it. `complete` is false if
+ * the channel does not keep its events for as long as `overlap`: what the store has not taken yet may be missing.
+ */
 export type Followed<Item, Value> =
-  | { readonly type: 'snapshot'; readonly items: readonly Item[] }
+  | { readonly type: 'snapshot'; readonly items: readonly Item[]; readonly complete: boolean }
   | { readonly type: 'event'; readonly event: LiveEvent<Value> }
 
-const defaultOverlapMs = 60_000
+export const defaultOverlapMs = 60_000
 /** A stream that held for so long begins anew at once. */
 const steadyMs = 30_000
 
 /**
  * What a store has of a channel's events, and then, in order, each event of the channel that is not in it: none is missed
  * and none repeated, if the store is no further behind the channel than `overlap` and the channel keeps its events for so
- * long. To be iterated once.
+ * long. Iterate it once.
  *
  * The channel is subscribed to first, from `overlap` before now, and the snapshot is loaded after that: an event that the
  * snapshot does not have is younger than that, so it is in the stream. After a gap all of it begins anew.
  */
 export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>> {
-  readonly #subscribe: (since: number) => Subscription<Value>
+  readonly #subscribe: () => Subscription<Value>
   readonly #options: FollowOptions<Item>
   readonly #closing = new AbortController()
   #subscription: Subscription<Value> | undefined
 
-  /** `subscribe`: to the channel, with what was appended since a time. */
-  constructor(subscribe: (since: number) => Subscription<Value>, options: FollowOptions<Item>) {
+  constructor(subscribe: () => Subscription<Value>, options: FollowOptions<Item>) {
     this.#subscribe = subscribe
     this.#options = options
   }
@@ -53,7 +52,7 @@ export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>>
     try {
       for (let attempt = 0; !this.#closed; attempt++) {
         const began = Date.now()
-        yield* this.#once(began - (this.#options.overlap ?? defaultOverlapMs))
+        yield* this.#once()
         if (Date.now() - began > steadyMs) attempt = 0
         if (!this.#closed) await this.#pause(attempt)
       }
@@ -69,11 +68,15 @@ export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>>
   }
 
   /** Ends after a gap. */
-  async *#once(since: number): AsyncGenerator<Followed<Item, Value>, void, undefined> {
-    const subscription = this.#subscribe(since)
+  async *#once(): AsyncGenerator<Followed<Item, Value>, void, undefined> {
+    const subscription = this.#subscribe()
     this.#subscription = subscription
+    let complete = true
     let missed = false
     try {
+      subscription.on('subscribed', ({ recovered }) => {
+        complete &&= recovered
+      })
       await subscription.ready()
       subscription.on('gap', (gap) => {
         if (this.#wants(gap)) return
@@ -82,8 +85,8 @@ export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>>
       })
       const items = await this.#load()
       if (missed) return
-      yield { type: 'snapshot', items }
       const known = new KnownItems(items, this.#options)
+      yield { type: 'snapshot', items, complete }
       for await (const event of subscription) {
         if (missed) return
         if (known.isNews(event)) yield { type: 'event', event }
@@ -113,12 +116,15 @@ export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>>
   }
 
   #pause(attempt: number): Promise<void> {
+    const { signal } = this.#closing
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, reconnectDelay(attempt))
-      this.#closing.signal.addEventListener('abort', () => {
+      const done = () => {
         clearTimeout(timer)
+        signal.removeEventListener('abort', done)
         resolve()
-      })
+      }
+      const timer = setTimeout(done, reconnectDelay(attempt))
+      signal.addEventListener('abort', done)
     })
   }
 }

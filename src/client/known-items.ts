@@ -30,7 +30,7 @@ export class KnownItems<Item> {
   isNews({ id, value, version }: LiveEvent<unknown>): boolean {
     const sent = this.#sent.has(id)
     const there = this.#items.has(id)
-    if (there && !sent && this.#contains(id, version)) return false
+    if (there && !sent && this.#contains(id, value, version)) return false
     if (value !== null) this.#remember(id)
     else {
       if (!there && !sent && !this.#forgot) return false
@@ -41,9 +41,10 @@ export class KnownItems<Item> {
   }
 
   /** An event without a version is the only one of its id. */
-  #contains(id: string, version: number | undefined): boolean {
+  #contains(id: string, value: unknown, version: number | undefined): boolean {
+    if (version === undefined) return value !== null
     const item = this.#items.get(id)
-    return version === undefined || (item !== undefined && version <= item)
+    return item !== undefined && version <= item
   }
 
   #remember(id: string): void {

@@ -72,9 +72,10 @@ export class Subscription<Value = JsonValue>
 {
   readonly channel: string
   readonly #options: SubscribeFields
-  readonly #lastValues: LastValues | undefined
+  #lastValues: LastValues | undefined
   readonly #saved: SavedPosition | undefined
   readonly #members = new Map<string, PresenceMember>()
+  #beganAnewAt: number | undefined
   #presence: SubscribeFields['presence']
   #memberList: readonly PresenceMember[] | undefined
   /** Of what has come. */
@@ -204,14 +205,21 @@ export class Subscription<Value = JsonValue>
       if (!this.#received || frame.offset <= this.#received.offset) continue
       const event = this.#lastValues ? this.#lastValues.restore(frame) : whole(frame)
       if (!event) {
-        // Rather the same events again than a wrong value.
-        this.#lastValues?.clear()
-        this.feed.restart(this)
+        this.#beginAnew()
         return
       }
       this.#received = { epoch: this.#received.epoch, offset: frame.offset }
       this.#waiting.push({ position: this.#received, item: event })
     }
+  }
+
+  /** What a delta applies to is not here: rather the same events again than a wrong value, and at last without deltas. */
+  #beginAnew(): void {
+    const offset = this.#received?.offset
+    if (this.#beganAnewAt === offset) this.#lastValues = undefined
+    else this.#lastValues?.clear()
+    this.#beganAnewAt = offset
+    this.feed.restart(this)
   }
 
   #receiveMembers({ members, joined = [], left = [] }: PresenceMessage): void {

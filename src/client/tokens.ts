@@ -44,7 +44,8 @@ export class Tokens {
   lasts(until: number | null, random: () => number = Math.random): number | undefined {
     if (until === null || !this.renewable) return undefined
     const delay = Math.max(0, until - Date.now()) * (0.75 + random() / 10)
-    this.#renewAt = Date.now() + delay
+    // Timers may run a little early.
+    this.#renewAt = Date.now() + delay - 10
     return delay
   }
 }
