@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leaves, twinOf } from '../../src/config/environment.ts'
+import { liveLimits } from '../../src/config/limits-schema.ts'
 import { InvalidConfig } from '../../src/config/problem.ts'
 import { loadRuntime, redacted, topicConfig } from '../../src/config/runtime.ts'
 import { runtimeSchema } from '../../src/config/runtime-schema.ts'
@@ -36,8 +37,9 @@ describe('the runtime', () => {
     expect(runtime).toEqual({
       data: join(cwd, 'data'),
       pipelines: ['pipelines/*.yaml'],
+      queries: ['queries/*.yaml'],
       schemas: join(cwd, 'schemas'),
-      server: { host: '127.0.0.1', port: 8080 },
+      server: { host: '127.0.0.1', port: 8080, access: [], origins: [], limits: liveLimits.parse({}) },
       defaults: {},
       topics: {},
       http: {},

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { liveLimits } from '../../src/config/limits-schema.ts'
+import { defaultLiveLimits } from '../../src/live/limits.ts'
 import { closeCodes } from '../../src/live/protocol.ts'
 import { subscribeOptions } from '../../src/live/schemas.ts'
 import { codesIn, named, section, tableRows, textOf } from '../support/documents.ts'
@@ -26,4 +28,26 @@ test('every message and option of the live protocol is told', () => {
   const { shape } = z.object({ shape: z.record(z.string(), z.unknown()) }).parse(subscribeOptions)
   expect(types.length).toBeGreaterThan(10)
   expect(new Set(first)).toEqual(new Set([...types, ...Object.keys(shape)]))
+})
+
+test('the limits of live clients are told, and the settings have the same defaults', () => {
+  const limits = defaultLiveLimits
+  const told = tableRows(section(document, 'Limits'))
+  const limitOf = (what: string) => told.find(([name = '']) => name.startsWith(what))?.[1]
+  const count = (limit: number) => limit.toLocaleString('en')
+  expect(limitOf('sessions of a process')).toBe(count(limits.sessions))
+  expect(limitOf('subscriptions of a session')).toBe(count(limits.subscriptions))
+  expect(limitOf('a message from a client')).toBe(`${limits.frameBytes / 1e6} MB`)
+  expect(limitOf('requests of a session')).toBe(`${limits.requestsPerSecond} a second`)
+  expect(limitOf('requests that are answered')).toBe(`${limits.requests}, ${limits.requestCharacters / 2 ** 20} MB`)
+  expect(limitOf('texts of a session')).toBe(count(limits.embeddings))
+  expect(limitOf('different texts')).toBe(count(limits.standingQueries))
+  expect(limitOf('frames that are no')).toBe(count(limits.badFrames))
+  const waiting = `${count(limits.queuedEvents)} events, ${limits.queuedBytes / 2 ** 20} MB`
+  expect(limitOf('what waits')).toBe(waiting)
+  expect(told.find(([name]) => name === 'what waits for a slow client')?.[2]).toContain(`${limits.stalledMs / 1000} s`)
+  expect(limitOf('time to send a token')).toBe(`${limits.authenticateMs / 1000} s`)
+  expect(limitOf('time without a subscription')).toBe(`${limits.idleMs / 60_000} min`)
+  expect(limitOf('time without an answer')).toContain(`${limits.heartbeatMs / 1000} `)
+  expect(limits).toMatchObject(liveLimits.parse({}))
 })

@@ -7,7 +7,6 @@ import { customary, leaves, schemaAt, twinOf } from '../../src/config/environmen
 import { loadRuntime, topicConfig } from '../../src/config/runtime.ts'
 import { runtimeSchema } from '../../src/config/runtime-schema.ts'
 import { parseByteSize, parseDuration } from '../../src/core/units.ts'
-import { defaultLiveLimits } from '../../src/live/limits.ts'
 import { defaultServerLimits } from '../../src/server/index.ts'
 import { maxEvents } from '../../src/server/publish.ts'
 import { codeBlocks, named, section, tableRows, textOf } from '../support/documents.ts'
@@ -28,7 +27,7 @@ test('no setting or variable is told that does not exist', () => {
   // A name of the reader's own, in the example file.
   for (const name of new Set(variables)) if (name !== 'CLICKHOUSE_PASSWORD') expect(twins).toContain(name)
   for (const name of Object.keys(customary)) expect(variables).toContain(name)
-  const settingRows = ['Settings', 'Topics', 'Embedder', 'ClickHouse'].flatMap((title) =>
+  const settingRows = ['Settings', 'Limits of live clients', 'Topics', 'Embedder', 'ClickHouse'].flatMap((title) =>
     tableRows(section(document, title)),
   )
   for (const [names = ''] of settingRows) {
@@ -65,21 +64,13 @@ test('topics are told with the defaults that the log gives them', async () => {
   })
 })
 
-test('the limits of the server and of live clients are told', () => {
+test('the limits of the server are told', () => {
   const { bodyBytes, inFlightBytes } = defaultServerLimits
-  const { sessions, subscriptions, queuedEvents, queuedBytes, requests, requestCharacters, stalledMs } =
-    defaultLiveLimits
   const told = tableRows(section(document, 'Limits'))
   const limitOf = (what: RegExp) => told.find(([name = '']) => what.test(name))?.[1]
   expect(limitOf(/^body of a request/)).toContain(`${bodyBytes / 1e6} MB`)
   expect(limitOf(/^bodies of all/)).toContain(`${inFlightBytes / 1e6} MB`)
-  expect(limitOf(/^live sessions/)).toBe(`${sessions.toLocaleString('en')}; ${subscriptions}`)
-  expect(limitOf(/^what waits for a live/)).toContain(
-    `${queuedEvents.toLocaleString('en')} events or ${queuedBytes / 2 ** 20} MiB`,
-  )
-  expect(limitOf(/^requests of a session/)).toBe(`${requests}, or ${requestCharacters / 2 ** 20} Mi characters`)
   expect(limitOf(/^events of a request/)).toContain(maxEvents.toLocaleString('en'))
-  expect(limitOf(/^a live client that takes nothing/)).toContain(`${stalledMs / 1000} s`)
 })
 
 test('the example is a file that can be read', async () => {
