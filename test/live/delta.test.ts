@@ -15,15 +15,27 @@ class Client implements Transport {
   readonly seen = new Map<number, Json>()
   deltas = 0
   readonly #options: SubscribeOptions
+  readonly #takesDeltas: boolean
   readonly #values = new LastValues()
   #frames: { frame: Uint8Array; taken: () => void }[] = []
   #session: Session | undefined
+  #subscribed = false
   #since: Since
   #at: { epoch: string; offset: number } | undefined
 
-  constructor(options: SubscribeOptions) {
+  constructor(options: SubscribeOptions, takesDeltas = true) {
     this.#options = options
+    this.#takesDeltas = takesDeltas
     this.#since = options.since ?? 'latest'
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined
+  }
+
+  /** Whether it has everything up to an offset. */
+  hasCome(offset: number): boolean {
+    return this.#subscribed && this.offset >= offset
   }
 
   get offset(): number {
@@ -42,13 +54,21 @@ class Client implements Transport {
     this.#frames = []
   }
 
-  connect(live: Live): void {
+  leave(): void {
     this.#session?.disconnected()
+    this.#session = undefined
+    this.#subscribed = false
     this.#frames = []
+  }
+
+  connect(live: Live): void {
+    this.leave()
     this.#session = live.open(this, { principal: unrestricted('local') })
     this.#since = this.#at ?? this.#since
     const request = { ...this.#options, id: 1, type: 'subscribe', channel: 'c' }
-    this.#session.receive(JSON.stringify({ ...request, since: this.#since, delta: this.#values.request }))
+    this.#session.receive(
+      JSON.stringify({ ...request, since: this.#since, delta: this.#takesDeltas && this.#values.request }),
+    )
   }
 
   take(count: number): void {
@@ -66,6 +86,7 @@ class Client implements Transport {
     if (message.type === 'error') throw new Error(message.message)
     if (message.type === 'subscribed') {
       const resumed = typeof this.#since === 'object' && 'offset' in this.#since && message.recovered
+      this.#subscribed = true
       this.#values.begin(message.offset, resumed)
       this.#at = { epoch: message.epoch, offset: message.offset }
     }
@@ -109,6 +130,18 @@ function open(log: MemoryLiveLog, limits: { queuedEvents: number; highWaterBytes
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
+/** Until those who are connected have come so far. */
+async function settle(clients: readonly Client[], offset: number): Promise<void> {
+  const deadline = performance.now() + 5_000
+  while (clients.some((client) => client.connected && !client.hasCome(offset)) && performance.now() < deadline) {
+    for (let turns = 0; turns < 5; turns++) await turn()
+    for (const client of clients) {
+      client.take(Number.POSITIVE_INFINITY)
+      client.heartbeat()
+    }
+  }
+}
+
 const options = fc.constantFrom<SubscribeOptions>(
   { since: { last: 50 } },
   { since: 'latest' },
@@ -116,45 +149,44 @@ const options = fc.constantFrom<SubscribeOptions>(
   { since: { last: 20 }, conflate: 'key' },
   { since: 'latest', maxRate: 200 },
 )
-const who = fc.integer({ min: 0, max: 3 })
+const who = fc.integer({ min: 0, max: 2 })
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ push: fc.integer({ min: 1, max: 25 }) }) },
   { weight: 5, arbitrary: fc.record({ take: who, frames: fc.integer({ min: 1, max: 6 }) }) },
+  { weight: 1, arbitrary: fc.record({ leave: who }) },
   { weight: 1, arbitrary: fc.record({ connect: who }) },
-  { weight: 3, arbitrary: fc.constant('wait' as const) },
+  { weight: 2, arbitrary: fc.constant('wait' as const) },
+  { weight: 2, arbitrary: fc.constant('settle' as const) },
 )
 
 test('whatever happens, deltas give the values that were published, and apply to what the client has', async () => {
   let deltas = 0
   await fc.assert(
     fc.asyncProperty(
-      fc.array(options, { minLength: 1, maxLength: 4 }),
-      fc.array(step, { maxLength: 60 }),
-      fc.constantFrom(20, 1_000),
+      options,
+      fc.constantFrom([true], [true, true], [true, true, false], [true, false]),
+      fc.array(step, { minLength: 30, maxLength: 80, size: 'max' }),
+      fc.constantFrom(8, 30, 1_000),
       fc.constantFrom({ queuedEvents: 15, highWaterBytes: 1_500 }, { queuedEvents: 1_000, highWaterBytes: 20_000 }),
-      async (asked, steps, keep, limits) => {
+      async (option, takeDeltas, steps, keep, limits) => {
         const log = new MemoryLiveLog(keep)
         const live = open(log, limits)
-        const clients = asked.map((option) => new Client(option))
+        const clients = takeDeltas.map((takesDeltas) => new Client(option, takesDeltas))
         for (const client of clients) client.connect(live)
         let pushed = 0
         for (const step of steps) {
-          if (step === 'wait') await new Promise((resolve) => setTimeout(resolve, 1))
+          if (step === 'settle') await settle(clients, pushed - 1)
+          else if (step === 'wait') await new Promise((resolve) => setTimeout(resolve, 1))
           else if ('connect' in step) clients[step.connect]?.connect(live)
+          else if ('leave' in step) clients[step.leave]?.leave()
           else if ('take' in step) clients[step.take]?.take(step.frames)
           else {
             const events = Array.from({ length: step.push }, () => eventAt(pushed++))
             await log.append('c', 'lane', events)
           }
         }
-        const deadline = performance.now() + 5_000
-        while (clients.some(({ offset }) => offset < pushed - 1) && performance.now() < deadline) {
-          for (let turns = 0; turns < 10; turns++) await turn()
-          for (const client of clients) {
-            client.take(Number.POSITIVE_INFINITY)
-            client.heartbeat()
-          }
-        }
+        for (const client of clients) if (!client.connected) client.connect(live)
+        await settle(clients, pushed - 1)
         for (const client of clients) {
           expect(client.offset).toBe(pushed - 1)
           for (const [offset, value] of client.seen) expect(value).toEqual(eventAt(offset).value)
@@ -163,10 +195,24 @@ test('whatever happens, deltas give the values that were published, and apply to
         await live.close()
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 300 },
   )
   expect(deltas).toBeGreaterThan(200)
 }, 120_000)
+
+test('what is read from the log comes in deltas as well', async () => {
+  const log = new MemoryLiveLog()
+  const live = open(log, { queuedEvents: 1_000, highWaterBytes: 100_000 })
+  await log.append('c', 'lane', [0, 1, 2, 3, 4, 5, 6].map(eventAt))
+  const client = new Client({ since: { last: 10 } })
+  client.connect(live)
+  while (client.offset < 6) {
+    await turn()
+    client.take(100)
+  }
+  expect(client.deltas).toBe(3)
+  await live.close()
+})
 
 test('a subscription that takes deltas and one that does not share what is in full', async () => {
   const log = new MemoryLiveLog()
@@ -193,5 +239,31 @@ test('a subscription that takes deltas and one that does not share what is in fu
   await log.append('c', 'lane', [eventAt(6)])
   await settle(4)
   expect([early.deltas, late.deltas]).toEqual([2, 1])
+  await live.close()
+})
+
+test('a subscription that takes deltas again after nobody did is sent in full what it cannot have as one', async () => {
+  const log = new MemoryLiveLog()
+  const live = open(log, { queuedEvents: 1_000, highWaterBytes: 100_000 })
+  const client = new Client({ since: 'latest' })
+  const other = new Client({ since: 'latest' }, false)
+  const clients = [client, other]
+  for (const each of clients) each.connect(live)
+  await settle(clients, -1)
+  let pushed = 0
+  const push = async () => {
+    await log.append('c', 'lane', [eventAt(pushed * 15)])
+    await settle(clients, pushed++)
+  }
+  await push()
+  await push()
+  expect(client.deltas).toBe(1)
+  client.leave()
+  await push()
+  client.connect(live)
+  await settle(clients, pushed - 1)
+  await push()
+  await push()
+  expect([client.deltas, client.seen.size]).toEqual([2, 5])
   await live.close()
 })
