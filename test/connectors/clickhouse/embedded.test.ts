@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { openAnalytics } from '../../../connectors/clickhouse/index.ts'
 import { analyticsContract } from '../../contracts/analytics.ts'
 import { changesContract } from '../../contracts/changes.ts'
+import { parametersContract } from '../../contracts/parameters.ts'
 import { rowFilterContract } from '../../contracts/row-filter.ts'
 
 async function storage() {
@@ -18,3 +19,4 @@ async function storage() {
 analyticsContract('chDB', storage)
 rowFilterContract('chDB', storage)
 changesContract('chDB', storage)
+parametersContract('chDB', storage)

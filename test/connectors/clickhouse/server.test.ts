@@ -3,6 +3,7 @@ import { openAnalytics } from '../../../connectors/clickhouse/index.ts'
 import { Retryable } from '../../../src/core/errors.ts'
 import { analyticsContract } from '../../contracts/analytics.ts'
 import { changesContract } from '../../contracts/changes.ts'
+import { parametersContract } from '../../contracts/parameters.ts'
 import { rowFilterContract } from '../../contracts/row-filter.ts'
 import { startClickHouseHttp } from '../../services/clickhouse-http.ts'
 
@@ -24,6 +25,7 @@ async function storage() {
 analyticsContract('ClickHouse over HTTP', storage)
 rowFilterContract('ClickHouse over HTTP', storage)
 changesContract('ClickHouse over HTTP', storage)
+parametersContract('ClickHouse over HTTP', storage)
 
 test('a server that is down is worth another try', async () => {
   const analytics = await openAnalytics({ url: 'http://127.0.0.1:1' })
