@@ -9,7 +9,7 @@ import type { Codec } from '../core/serde.ts'
 import { readQuery, readText } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { readEvents } from './event-body.ts'
-import { mayAny, topicActions } from './permission.ts'
+import { mayAny, topicActions, untilExpired } from './permission.ts'
 import { publish, topicNotFound } from './publish.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, anyJson, position, wholeNumber } from './schemas.ts'
@@ -148,7 +148,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
       const topic = await findTopic(c, log, pathParameter(c, 'topic'))
       const codec = await services.serde.codec(topic.name)
       const rows = c.get('rows')
-      return streamEvents(c, live.closing, (signal) => tail(log, topic, { codec, rows }, last, signal))
+      return streamEvents(c, untilExpired(c, live.closing), (signal) => tail(log, topic, { codec, rows }, last, signal))
     },
   )
 }

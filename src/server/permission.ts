@@ -60,6 +60,17 @@ export function assertAllRows(c: Context, hint: string): void {
   throw new Forbidden({ code: 'forbidden', message, hint })
 }
 
+/** Timers hold no longer delay. */
+const longestTimer = 2 ** 31 - 1
+
+/** For streams: fires when the server closes, and when the caller's token or certificate has expired. */
+export function untilExpired(c: Context, closing: AbortSignal): AbortSignal {
+  const { expires } = principalOf(c)
+  if (expires === null) return closing
+  const left = Math.min(longestTimer, Math.max(0, expires - Date.now()))
+  return AbortSignal.any([closing, AbortSignal.timeout(left)])
+}
+
 /** Each of them is reason enough to know of a topic. */
 export const topicActions: readonly Action[] = ['publish', 'subscribe', 'manage']
 

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { type PipelineStatus, pipelineStates } from '../core/pipeline.ts'
 import { readQuery, readText } from './body.ts'
 import type { PipelineContext } from './context.ts'
-import { mayAny } from './permission.ts'
+import { mayAny, untilExpired } from './permission.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, wholeNumber } from './schemas.ts'
 import { type ServerSentEvent, streamEvents } from './sse.ts'
@@ -76,7 +76,8 @@ export function pipelineRoutes(routes: Routes, { pipelines: control, closing }: 
     },
     async (c) => {
       const { watch, interval } = readQuery(c, watchQuery)
-      if (watch === 'true') return streamEvents(c, closing, (signal) => changes(() => listed(c), interval, signal))
+      if (watch === 'true')
+        return streamEvents(c, untilExpired(c, closing), (signal) => changes(() => listed(c), interval, signal))
       return c.json({ pipelines: await listed(c) })
     },
   )
