@@ -225,7 +225,8 @@ export class Subscription implements Member, Flow {
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
       if (this.#cursor >= this.channel.next) this.#goLive()
     } catch (error) {
-      this.#connection.fail(error)
+      // Of one that was closed meanwhile nobody wants to know.
+      if (!this.#isClosed) this.#connection.fail(error)
     } finally {
       this.#reading = false
     }
