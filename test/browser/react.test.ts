@@ -1,0 +1,208 @@
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { launchBrowser, withoutBrowser } from './chromium.ts'
+import { type LiveServer, startLiveServer } from './live-server.ts'
+import { type Pages, servePages } from './pages.ts'
+import { startTcpProxy } from './tcp-proxy.ts'
+
+describe.skipIf(withoutBrowser())('the SDK and its hooks in Chromium', () => {
+  let server: LiveServer
+  let pages: Pages
+  let browser: Browser
+  beforeAll(async () => {
+    ;[server, pages, browser] = await Promise.all([startLiveServer(), servePages(), launchBrowser()])
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await pages?.[Symbol.asyncDispose]()
+    await server?.[Symbol.asyncDispose]()
+  })
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close()
+  })
+
+  let count = 0
+  /** Texts that no other test has. */
+  const texts = (many: number) => Array.from({ length: many }, () => `note ${count++}`)
+
+  async function open(show: string, address = server.address): Promise<Page> {
+    const page = await newPage()
+    await page.goto(pages.url('index.html', { address, show }))
+    return page
+  }
+  async function newPage(): Promise<Page> {
+    const context = await browser.newContext()
+    // Sooner than the test, so that it is told what is waited for.
+    context.setDefaultTimeout(15_000)
+    return context.newPage()
+  }
+  const events = (page: Page, id = 'events') => page.locator(`#${id} li`).allTextContents()
+  // Attached and not visible, since a list without events is not.
+  const is = (page: Page, id: string, state: string) =>
+    page.locator(`#${id}[data-state=${state}]`).waitFor({ state: 'attached' })
+  const live = (page: Page, id = 'events') => is(page, id, 'live')
+  const shows = (page: Page, wanted: readonly string[]) => expect.poll(() => events(page)).toEqual(wanted)
+
+  it('shows events as they come', async () => {
+    const page = await open('events')
+    await live(page)
+    const notes = texts(3)
+    await server.publish(notes)
+    await shows(page, notes)
+    expect(await page.locator('#connection').textContent()).toBe('open')
+  })
+
+  it('draws a burst of events in a few renders', async () => {
+    const page = await open('events')
+    await live(page)
+    const before = await renders(page)
+    const notes = texts(2_000)
+    for (let from = 0; from < notes.length; from += 100) await server.publish(notes.slice(from, from + 100))
+    await shows(page, notes)
+    // Each is counted twice, for StrictMode renders twice.
+    expect((await renders(page)) - before).toBeLessThan(notes.length / 4)
+  })
+
+  it('two components that ask for the same share one subscription', async () => {
+    const page = await newPage()
+    let subscribed = 0
+    page.on('websocket', (socket) =>
+      socket.on('framesent', ({ payload }) => {
+        if (String(payload).includes('"type":"subscribe"')) subscribed++
+      }),
+    )
+    await page.goto(pages.url('index.html', { address: server.address, show: 'events,twice' }))
+    await live(page)
+    await live(page, 'again')
+    const notes = texts(2)
+    await server.publish(notes)
+    await shows(page, notes)
+    expect(await events(page, 'again')).toEqual(notes)
+    // StrictMode took both off and put them back, too.
+    expect(subscribed).toBe(1)
+  })
+
+  it('unsubscribes when the last component has gone, and comes back', async () => {
+    const page = await open('events')
+    await live(page)
+    await page.getByRole('button', { name: 'Hide' }).click()
+    await page.locator('#connection', { hasText: 'idle' }).waitFor()
+    await page.getByRole('button', { name: 'Show' }).click()
+    await live(page)
+    const notes = texts(1)
+    await server.publish(notes)
+    await shows(page, notes)
+  })
+
+  it('has the latest of each key, and takes back what was retracted', async () => {
+    const page = await open('latest')
+    await live(page, 'latest')
+    const mine = () => page.locator('#latest li', { hasText: /^(red|blue): / }).allTextContents()
+    await server.publish(['one', 'two'], 'red')
+    await server.publish(['three'], 'blue')
+    await expect.poll(mine).toEqual(['red: two', 'blue: three'])
+    await server.publish(['four'], 'red')
+    await expect.poll(mine).toEqual(['blue: three', 'red: four'])
+  })
+
+  it('publishes', async () => {
+    const page = await open('events,publish')
+    await live(page)
+    const [note = ''] = texts(1)
+    await page.getByLabel('Text').fill(note)
+    await page.getByLabel('Text').press('Enter')
+    await page.locator('#published', { hasText: /offset \d+/ }).waitFor()
+    await shows(page, [note])
+  })
+
+  it('goes on after a reload: what came meanwhile, each once, in order', async () => {
+    const page = await open('events')
+    await live(page)
+    const notes = texts(20)
+    await server.publish(notes.slice(0, 10))
+    await shows(page, notes.slice(0, 10))
+    const url = page.url()
+    await page.goto('about:blank')
+    await server.publish(notes.slice(10, 15))
+    await page.goto(url)
+    await shows(page, notes.slice(10, 15))
+    await server.publish(notes.slice(15))
+    await shows(page, notes.slice(10))
+    expect(await page.locator('#events').getAttribute('data-gap')).toBeNull()
+  })
+
+  it('reloads again and again while events come: each comes once, in order', async () => {
+    const page = await newPage()
+    const recorded = async () => JSON.parse(String(await page.evaluate('sessionStorage.getItem("recorded")')))
+    await page.goto(pages.url('record.html', { address: server.address }))
+    await page.getByText('subscribed').waitFor()
+    const notes = texts(200)
+    const published = (async () => {
+      for (let from = 0; from < notes.length; from += 2) await server.publish(notes.slice(from, from + 2))
+    })()
+    for (let reload = 0; reload < 5; reload++) {
+      await page.reload()
+      await page.getByText('subscribed').waitFor()
+    }
+    await published
+    await expect.poll(recorded).toEqual(notes)
+  })
+
+  it('goes on when the network was away: each event once, in order', async () => {
+    await using proxy = await startTcpProxy(server.address)
+    const page = await open('events', proxy.address)
+    await live(page)
+    const notes = texts(40)
+    for (let from = 0; from < notes.length; from += 20) {
+      await server.publish(notes.slice(from, from + 10))
+      await shows(page, notes.slice(0, from + 10))
+      proxy.cut()
+      await is(page, 'events', 'reconnecting')
+      await server.publish(notes.slice(from + 10, from + 20))
+      proxy.heal()
+      await shows(page, notes.slice(0, from + 20))
+    }
+    expect(await page.locator('#events').getAttribute('data-gap')).toBeNull()
+  })
+
+  it('knows that it is offline, and goes on when it is not any more', async () => {
+    const page = await open('events')
+    await live(page)
+    const notes = texts(4)
+    await server.publish(notes.slice(0, 2))
+    await shows(page, notes.slice(0, 2))
+    await page.context().setOffline(true)
+    await page.locator('#connection', { hasText: 'offline' }).waitFor()
+    await server.publish(notes.slice(2))
+    await page.context().setOffline(false)
+    await page.locator('#connection', { hasText: 'open' }).waitFor()
+    await shows(page, notes)
+  })
+
+  it.each(['SIGTERM', 'SIGKILL'] as const)('goes on after the server was restarted by %s', async (signal) => {
+    const page = await open('events')
+    await live(page)
+    const notes = texts(20)
+    await server.publish(notes.slice(0, 10))
+    await shows(page, notes.slice(0, 10))
+    await server.stop(signal)
+    await is(page, 'events', 'reconnecting')
+    await server.start()
+    await server.publish(notes.slice(10))
+    await shows(page, notes)
+    expect(await page.locator('#events').getAttribute('data-gap')).toBeNull()
+  })
+
+  it('runs in a worker', async () => {
+    const page = await newPage()
+    await page.goto(pages.url('worker.html', { address: server.address }))
+    await shows(page, ['subscribed'])
+    const notes = texts(2)
+    await server.publish(notes)
+    await shows(page, ['subscribed', ...notes])
+  })
+
+  async function renders(page: Page): Promise<number> {
+    return Number(await page.evaluate('renders.events'))
+  }
+})
