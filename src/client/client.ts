@@ -74,6 +74,14 @@ export interface ChannelStatistics {
   readonly first: number
   /** Offset that the next event will get. */
   readonly next: number
+  /** How many are kept. */
+  readonly events: number
+  /** Events appended per second, over the last minute. */
+  readonly rate: number
+  /** Over all servers; left out for someone who does not see all of the channel. */
+  readonly subscriptions?: number
+  /** Sessions that are present, as far as the caller may know. */
+  readonly members: number
 }
 
 /** Everything a page or a service needs of a Millrace server. Connects when something is subscribed to. */

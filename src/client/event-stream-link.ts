@@ -82,8 +82,9 @@ export class EventStreamLink implements Link {
       if (events.length > 0) stream.receive({ type: 'events', subscription: '', events })
       events = []
     }
-    for (const { name, data, id } of told) {
-      if (name === undefined && data !== undefined) events.push(JSON.parse(data))
+    for (const { name, data, id, retry } of told) {
+      if (retry !== undefined) this.#owner.advised(Number(retry))
+      else if (name === undefined && data !== undefined) events.push(JSON.parse(data))
       else {
         deliver()
         this.#tell(stream, data, id)

@@ -2,6 +2,8 @@ export interface ServerSentEvent {
   readonly id: string | undefined
   readonly name: string | undefined
   readonly data: string | undefined
+  /** Milliseconds after which to come back. */
+  readonly retry: string | undefined
 }
 
 /** What a stream of server-sent events says, as it comes. */
@@ -29,5 +31,5 @@ function parse(block: string): ServerSentEvent {
     // A line that begins with a colon is a comment.
     if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).replace(/^ /, ''))
   }
-  return { id: fields.get('id'), name: fields.get('event'), data: fields.get('data') }
+  return { id: fields.get('id'), name: fields.get('event'), data: fields.get('data'), retry: fields.get('retry') }
 }

@@ -17,6 +17,7 @@ const listenQuery = z.object({
     .string()
     .optional()
     .describe('Begin with what was appended since then: ISO 8601, or milliseconds since 1970.'),
+  ago: z.coerce.number().optional().describe('The same, so many milliseconds before now.'),
   last: z.coerce.number().int().optional().describe('How many of the newest events come first.'),
   conflate: z.string().optional().describe('A CEL expression: of events that wait, the latest of each result is sent.'),
   maxRate: z.coerce.number().optional().describe('Events a second at most.'),
@@ -77,7 +78,7 @@ async function listen(c: Context, live: GatewayContext['live']): Promise<Respons
 }
 
 function readOptions(c: Context): SubscribeOptions {
-  const { filter, similar, minScore, since, time, last, conflate, maxRate } = readQuery(c, listenQuery)
+  const { filter, similar, minScore, since, time, ago, last, conflate, maxRate } = readQuery(c, listenQuery)
   const seen = c.req.header('last-event-id') ?? since
   const position = seen === undefined ? undefined : parseEventId(seen)
   if (seen !== undefined && !position) throw invalid('since (or Last-Event-ID) is not "epoch:offset"')
@@ -87,6 +88,7 @@ function readOptions(c: Context): SubscribeOptions {
     since:
       position ??
       (time === undefined ? undefined : { time: readTime(time) }) ??
+      (ago === undefined ? undefined : { ago }) ??
       (last === undefined ? undefined : { last }),
     conflate,
     maxRate,

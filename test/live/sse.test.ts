@@ -129,6 +129,9 @@ test('what was appended since a time; what the browser has seen goes before it',
     expect(await stream.next()).toMatchObject({ data: { value: 2 } })
     await stream.close()
   }
+  const ago = new Stream(await harness.fetch('/v1/live/c?ago=60000'))
+  expect(await ago.next()).toMatchObject({ data: { recovered: true, offset: -1 } })
+  await ago.close()
   const { epoch } = await harness.liveLog.head('c')
   const headers = { 'last-event-id': `${epoch}:2` }
   const seen = new Stream(await harness.fetch(`/v1/live/c?time=${time}`, { headers }))
