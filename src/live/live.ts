@@ -177,6 +177,7 @@ export class Live {
 const silentObserver: LiveObserver = {
   session: () => undefined,
   subscription: () => undefined,
+  member: () => undefined,
   delivered: () => undefined,
   skipped: () => undefined,
   closed: () => undefined,

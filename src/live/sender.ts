@@ -24,6 +24,8 @@ export interface Transport {
 export interface LiveObserver {
   session(transport: Encoding['name'], change: 1 | -1): void
   subscription(channel: string, change: 1 | -1): void
+  /** A session that is present on a channel. */
+  member(channel: string, change: 1 | -1): void
   delivered(channel: string, events: number): void
   skipped(channel: string, reason: GapReason, events: number): void
   closed(code: number): void

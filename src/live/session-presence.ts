@@ -11,7 +11,7 @@ import type { SessionContext } from './session.ts'
 const stateBytes = 4_096
 
 export interface SessionPresenceSettings {
-  readonly context: Pick<SessionContext, 'presence' | 'logger'>
+  readonly context: Pick<SessionContext, 'presence' | 'observer' | 'logger'>
   readonly channel: string
   /** The subscription's. */
   readonly id: string
@@ -56,12 +56,15 @@ export class SessionPresence {
     sender.flows.delete(this.#watching.flow)
     this.#watching.leave()
     const id = this.#member?.id
-    if (id !== undefined) void this.#leave(context.presence, channel, id)
+    if (id === undefined) return
+    context.observer.member(channel, -1)
+    void this.#leave(context.presence, channel, id)
   }
 
   async #join(member: Member): Promise<void> {
     this.#member = member
     const { context, channel, id, sender } = this.#settings
+    context.observer.member(channel, 1)
     try {
       await (await context.presence.presence()).join(channel, member)
     } catch (error) {

@@ -48,22 +48,27 @@ export function createLive({
 }
 
 function observe(metrics: Metrics): LiveObserver {
-  // Clients choose the names of channels: those that nobody is subscribed to must not stay.
-  const subscriptions = new Map<string, number>()
   return {
     session: (transport, change) => metrics.liveSessions.inc({ transport }, change),
-    subscription: (channel, change) => {
-      const count = (subscriptions.get(channel) ?? 0) + change
-      if (count > 0) {
-        subscriptions.set(channel, count)
-        metrics.liveSubscriptions.set({ channel }, count)
-      } else {
-        subscriptions.delete(channel)
-        metrics.liveSubscriptions.remove({ channel })
-      }
-    },
+    subscription: countByChannel(metrics.liveSubscriptions),
+    member: countByChannel(metrics.liveMembers),
     delivered: (channel, events) => metrics.liveDelivered.inc({ channel }, events),
     skipped: (channel, reason, events) => metrics.liveSkipped.inc({ channel, reason }, events),
     closed: (code) => metrics.liveClosed.inc({ code: String(code) }),
+  }
+}
+
+/** Clients choose the names of channels: those of which there is nothing any more must not stay. */
+function countByChannel(gauge: Metrics['liveMembers']): (channel: string, change: 1 | -1) => void {
+  const counts = new Map<string, number>()
+  return (channel, change) => {
+    const count = (counts.get(channel) ?? 0) + change
+    if (count > 0) {
+      counts.set(channel, count)
+      gauge.set({ channel }, count)
+    } else {
+      counts.delete(channel)
+      gauge.remove({ channel })
+    }
   }
 }

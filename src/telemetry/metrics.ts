@@ -42,6 +42,7 @@ export interface Metrics {
   readonly httpSeconds: Histogram<'method' | 'route' | 'status'>
   readonly liveSessions: Gauge<'transport'>
   readonly liveSubscriptions: Gauge<'channel'>
+  readonly liveMembers: Gauge<'channel'>
   /** Events handed to subscribers, each counted once per subscriber. */
   readonly liveDelivered: Counter<'channel'>
   /** Events that slow or rate-limited subscribers were not sent; each was told so by a gap. */
@@ -102,6 +103,7 @@ export function createMetrics(): Metrics {
     httpSeconds: seconds('millrace_http_request_seconds', 'Duration of HTTP requests.', 'method', 'route', 'status'),
     liveSessions: gauge('millrace_live_sessions', 'Connected live sessions.', 'transport'),
     liveSubscriptions: gauge('millrace_live_subscriptions', 'Live subscriptions.', 'channel'),
+    liveMembers: gauge('millrace_live_members', 'Sessions of this process that are present.', 'channel'),
     liveDelivered: counter('millrace_live_delivered_total', 'Events handed to subscribers.', 'channel'),
     liveSkipped: counter('millrace_live_skipped_total', 'Events withheld from subscribers.', 'channel', 'reason'),
     liveClosed: counter('millrace_live_closed_total', 'Live sessions closed by the server.', 'code'),

@@ -3,46 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { Retryable } from '../../src/core/errors.ts'
 import type { Presence } from '../../src/core/presence.ts'
 import { LocalPresence } from '../../src/live/local-presence.ts'
-import { DirectClient, principal, type Rights, type Scene, scene } from './direct-client.ts'
-import { MemberList } from './member-list.ts'
+import { DirectClient, principal, scene } from './direct-client.ts'
 import { MemoryLiveLog } from './memory-live-log.ts'
-
-/** A client that subscribes with presence and keeps the list that it is told. */
-class Visitor {
-  readonly client: DirectClient
-  readonly list = new MemberList()
-  readonly subscribed: Promise<unknown>
-  readonly #ended: Promise<void>
-
-  constructor({ live }: Scene, rights: Rights, presence: Record<string, unknown> = {}) {
-    this.client = new DirectClient(live, principal(rights))
-    this.subscribed = this.client.ask({ id: 1, type: 'subscribe', channel: 'c', presence })
-    this.#ended = this.#listen()
-  }
-
-  async #listen(): Promise<void> {
-    for (;;) {
-      const message = await this.client.ofType('presence').catch(() => undefined)
-      if (message === undefined) return
-      expect(message.subscription).toBe('s1')
-      this.list.take(message)
-    }
-  }
-
-  async sees(users: string): Promise<void> {
-    await expect.poll(() => this.list.users, { timeout: 5_000 }).toBe(users)
-  }
-
-  async states(...states: unknown[]): Promise<void> {
-    await expect.poll(() => this.list.members.map(({ state }) => state), { timeout: 5_000 }).toEqual(states)
-  }
-
-  leave(): Promise<void> {
-    this.client.session.disconnected()
-    this.client.close(1000, '')
-    return this.#ended
-  }
-}
+import { Visitor } from './visitor.ts'
 
 describe('presence on a channel', () => {
   test('everyone sees who is there, who comes, changes and goes', async () => {
@@ -62,7 +25,7 @@ describe('presence on a channel', () => {
     expect(ann.list.members.map(({ id }) => id)).toEqual(bob.list.members.map(({ id }) => id))
     await bob.client.ask({ id: 3, type: 'unsubscribe', subscription: 's1' })
     await ann.sees('ann')
-    await ann.leave()
+    ann.leave()
     const late = new Visitor(world, { id: 'cat' })
     await late.sees('cat')
   })
@@ -132,7 +95,7 @@ describe('presence on a channel', () => {
     await cat.sees('ann cat')
     await ann.sees('ann cat')
     await admin.sees('ann bob cat')
-    await cat.leave()
+    cat.leave()
     await ann.sees('ann')
     expect(bob.list.users).toBe('bob')
     expect(bob.list.messages).toBeLessThanOrEqual(2)
@@ -199,7 +162,7 @@ describe('presence on a channel', () => {
     expect(await bob.client.ask({ id: 2, type: 'presence', subscription: 's1', state: 1 })).toMatchObject({
       code: 'presence_full',
     })
-    await ann.leave()
+    ann.leave()
     await bob.sees('')
     expect(await bob.client.ask({ id: 3, type: 'presence', subscription: 's1', state: 1 })).toMatchObject({
       type: 'present',

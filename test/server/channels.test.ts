@@ -29,9 +29,20 @@ async function visit(to: Harness, channel: string, presence: unknown, token?: st
   return socket
 }
 
-async function get(from: Harness, path: string, token?: string) {
+interface Channel {
+  readonly name: string
+  readonly rate: number
+  readonly subscriptions?: number
+}
+interface Present {
+  readonly count: number
+  readonly members: readonly { readonly user: string }[]
+}
+
+async function get<Body>(from: Harness, path: string, token?: string) {
   const answer = await from.fetch(path, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })
-  return { status: answer.status, body: await answer.json() }
+  const body: Body = JSON.parse(await answer.text())
+  return { status: answer.status, body }
 }
 
 function events(count: number): LiveEvent[] {
@@ -51,7 +62,7 @@ describe('channels', () => {
     const { epoch } = await harness.liveLog.head('tickets')
     const tickets = { name: 'tickets', epoch, first: 0, next: 120, events: 120, rate: 2, subscriptions: 2, members: 1 }
     await expect.poll(async () => (await get(harness, '/v1/channels/tickets')).body).toEqual(tickets)
-    const { body } = await get(harness, '/v1/channels')
+    const { body } = await get<{ channels: Channel[] }>(harness, '/v1/channels')
     expect(body.channels).toContainEqual(tickets)
     expect(body.channels).toContainEqual({
       name: 'other',
@@ -73,10 +84,13 @@ describe('channels', () => {
     await expect
       .poll(async () => (await get(harness, '/v1/channels/tickets/presence')).body)
       .toEqual({ count: 1, members: [member] })
+    const metrics = async () => (await harness.fetch('/metrics')).text()
+    expect(await metrics()).toContain('millrace_live_members{channel="tickets"} 1')
     socket.close()
     await expect
       .poll(async () => (await get(harness, '/v1/channels/tickets/presence')).body)
       .toEqual({ count: 0, members: [] })
+    expect(await metrics()).not.toContain('millrace_live_members{')
     expect((await get(harness, '/v1/channels/never/presence')).body).toEqual({ count: 0, members: [] })
     expect((await get(harness, '/v1/channels/never')).body).toMatchObject({ events: 0, rate: 0, members: 0 })
   })
@@ -106,17 +120,17 @@ describe('channels', () => {
     await visit(harness, 'tickets', {}, admin)
 
     const users = async (token: string) => {
-      const { body } = await get(harness, '/v1/channels/tickets/presence', token)
-      return [body.count, ...body.members.map(({ user }: { user: string }) => user).sort()]
+      const { body } = await get<Present>(harness, '/v1/channels/tickets/presence', token)
+      return [body.count, ...body.members.map(({ user }) => user).sort()]
     }
     await expect.poll(() => users(admin)).toEqual([3, 'ann', 'bob', 'root'])
     expect(await users(ann)).toEqual([1, 'ann'])
     expect(await users(bob)).toEqual([1, 'bob'])
     expect((await get(harness, '/v1/channels/tickets', admin)).body).toMatchObject({ subscriptions: 3, members: 3 })
-    const mine = (await get(harness, '/v1/channels', ann)).body.channels
+    const mine = (await get<{ channels: Channel[] }>(harness, '/v1/channels', ann)).body.channels
     expect(mine).toMatchObject([{ name: 'tickets', members: 1 }])
-    expect(mine[0].subscriptions).toBeUndefined()
-    expect((await get(harness, '/v1/channels', admin)).body.channels).toHaveLength(2)
+    expect(mine[0]?.subscriptions).toBeUndefined()
+    expect((await get<{ channels: Channel[] }>(harness, '/v1/channels', admin)).body.channels).toHaveLength(2)
     for (const path of ['/v1/channels/secret', '/v1/channels/secret/presence']) {
       expect(await get(harness, path, ann)).toMatchObject({ status: 403, body: { code: 'forbidden' } })
       expect(await get(harness, path)).toMatchObject({ status: 401 })
@@ -127,10 +141,10 @@ describe('channels', () => {
     const log = new MemoryLiveLog(100)
     const harness = await server({ live: log })
     await log.append('c', 'lane', events(1))
-    expect((await get(harness, '/v1/channels/c')).body.rate).toBe(0)
+    expect((await get<Channel>(harness, '/v1/channels/c')).body.rate).toBe(0)
     // Of 300 only the last 100 are kept, which came within a second or so.
     await log.append('c', 'lane', events(299))
-    const { body } = await get(harness, '/v1/channels/c')
+    const { body } = await get<Channel>(harness, '/v1/channels/c')
     expect(body).toMatchObject({ first: 200, next: 300, events: 100 })
     expect(body.rate).toBeGreaterThan(10)
     expect(body.rate).toBeLessThanOrEqual(100)
