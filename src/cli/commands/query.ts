@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { call, jsonBody } from '../api.ts'
 import { type Cli, type DataOptions, examples } from '../cli.ts'
+import { WrongUsage } from '../failure.ts'
 import { formatAmount, printTable } from '../table.ts'
 import { dataOptions, openTarget } from '../target.ts'
 
@@ -13,13 +14,15 @@ type Answer = z.infer<typeof answer>
 
 interface QueryOptions extends DataOptions {
   readonly csv?: boolean
+  readonly name?: string
   readonly param?: Readonly<Record<string, string>>
 }
 
 export function addQuery(program: Command, cli: Cli): void {
   dataOptions(program.command('query'))
     .description('ask ClickHouse, read-only')
-    .argument('<sql>', 'the query; {name:Type} takes a parameter')
+    .argument('[sql]', 'the query; {name:Type} takes a parameter')
+    .option('--name <query>', 'a named query, instead of SQL')
     .option('--param <name=value>', 'a parameter of the query; may be given several times', addParam)
     .addOption(new Option('--csv', 'print CSV with a header line').conflicts('json'))
     .addHelpText(
@@ -27,11 +30,18 @@ export function addQuery(program: Command, cli: Cli): void {
       examples(
         'millrace query "SELECT category, count() AS n FROM tickets GROUP BY category ORDER BY n DESC"',
         `millrace query "SELECT * FROM tickets WHERE category = {c:String}" --param c=billing --csv`,
+        'millrace query --name tickets-by-category --param hours=1',
       ),
     )
-    .action(async (sql: string, options: QueryOptions, command: Command) => {
+    .action(async (sql: string | undefined, options: QueryOptions, command: Command) => {
+      const { name, param: params = {} } = options
+      if ((sql === undefined) === (name === undefined)) {
+        throw new WrongUsage('query takes SQL or the name of a query', 'millrace query "SELECT 1", or --name NAME')
+      }
       await using target = await openTarget(command.optsWithGlobals(), cli)
-      const result = await call(target, '/v1/query', answer, jsonBody('POST', { sql, params: options.param ?? {} }))
+      const path = name === undefined ? '/v1/query' : `/v1/queries/${encodeURIComponent(name)}`
+      const body = name === undefined ? { sql, params } : { params }
+      const result = await call(target, path, answer, jsonBody('POST', body))
       if (options.json) cli.terminal.json(result)
       else if (options.csv) for (const line of csvLines(result)) cli.terminal.print(line)
       else printResult(cli, result)
