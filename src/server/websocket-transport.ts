@@ -20,7 +20,7 @@ export class WebSocketTransport implements Transport {
   }
 
   get encoding(): Encoding {
-    return canInflate(this.#client.extensions) ? deflateEncoding : webSocketEncoding
+    return this.#client.extensions.includes('permessage-deflate') ? deflateEncoding : webSocketEncoding
   }
 
   get buffered(): number {
@@ -46,11 +46,6 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** Frames that all share are deflated with the largest window. Whoever has asked for a smaller one gets them as they are. */
-function canInflate(extensions: string): boolean {
-  return extensions.includes('permessage-deflate') && !extensions.includes('server_max_window_bits')
-}
-
 /**
  * What is negotiated: each message is deflated by itself, so that one frame fits everyone and nothing has to be kept for a
  * connection in between.
@@ -60,7 +55,15 @@ export const deflateOptions = { serverNoContextTakeover: true, clientNoContextTa
 /** A window of 1 kB, for a client that leaves it to the server: inflating what it sends takes memory while it is connected. */
 const clientWindowBits = 10
 
-/** The offers of a `Sec-WebSocket-Extensions` header, with a small window wherever the client takes any. */
-export function withSmallWindow(offers: string): string {
-  return offers.replace(/client_max_window_bits(?=\s*(?:[;,]|$))/g, `client_max_window_bits=${clientWindowBits}`)
+/**
+ * Of the offers in a `Sec-WebSocket-Extensions` header those that can be taken, with a small window wherever the client
+ * leaves it to the server; undefined if there are none. Frames that all share are deflated with the largest window, so
+ * that a client that can only have a smaller one gets them as they are.
+ */
+export function acceptableOffers(header: string): string | undefined {
+  const offers = header.split(',').filter((offer) => !offer.includes('server_max_window_bits'))
+  if (offers.length === 0) return undefined
+  return offers
+    .join(',')
+    .replace(/client_max_window_bits(?=\s*(?:[;,]|$))/g, `client_max_window_bits=${clientWindowBits}`)
 }

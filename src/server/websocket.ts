@@ -8,7 +8,7 @@ import { admit } from './guard.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { type Problem, toProblem } from './problem.ts'
 import { upgradeVisitor } from './visitor.ts'
-import { deflateOptions, WebSocketTransport, withSmallWindow } from './websocket-transport.ts'
+import { acceptableOffers, deflateOptions, WebSocketTransport } from './websocket-transport.ts'
 
 type Context = Pick<GatewayContext, 'live' | 'access' | 'origins' | 'audit' | 'log' | 'limits'>
 
@@ -30,7 +30,7 @@ export function acceptWebSockets(server: Server, context: Context): { close(): v
     socket.on('error', () => socket.destroy())
     void callerOf(request, context).then(
       (caller) => {
-        takeSmallWindow(request)
+        chooseExtensions(request)
         sockets.handleUpgrade(request, socket, head, (client) => {
           keepAlive.add(client, serve(client, new WebSocketTransport(client, socket), context, caller))
         })
@@ -63,9 +63,9 @@ function refuse(socket: Duplex, problem: Problem): void {
   )
 }
 
-function takeSmallWindow({ headers }: IncomingMessage): void {
+function chooseExtensions({ headers }: IncomingMessage): void {
   const offers = headers['sec-websocket-extensions']
-  if (offers !== undefined) headers['sec-websocket-extensions'] = withSmallWindow(offers)
+  if (offers !== undefined) headers['sec-websocket-extensions'] = acceptableOffers(offers)
 }
 
 function serve(client: WebSocket, transport: WebSocketTransport, { live }: Context, caller: Caller): Session {
