@@ -11,6 +11,7 @@ import type { EventLog } from '../../src/core/event-log.ts'
 import type { LiveLog } from '../../src/core/live-log.ts'
 import type { NamedQuery } from '../../src/core/named-query.ts'
 import type { Services } from '../../src/core/services.ts'
+import type { VectorStore } from '../../src/core/vector-store.ts'
 import { createExpressions } from '../../src/expressions/index.ts'
 import type { Live, LiveLimits } from '../../src/live/index.ts'
 import { Queries } from '../../src/queries/index.ts'
@@ -40,6 +41,8 @@ export interface HarnessOptions {
   readonly live?: LiveLog
   readonly liveLimits?: Partial<LiveLimits>
   readonly vectors?: FakeVectors
+  /** A real one, in place of `vectors`. */
+  readonly store?: VectorStore
   readonly queries?: readonly NamedQuery[]
   readonly analytics?: Analytics
   readonly ready?: () => Readiness
@@ -88,7 +91,7 @@ export async function startServer(options: HarnessOptions = {}): Promise<Harness
     serde: createSerde({ folder: join(folder, 'schemas') }),
     log: async () => log,
     analytics: async () => options.analytics ?? analytics,
-    vectors: async () => vectors,
+    vectors: async () => options.store ?? vectors,
     live: async () => liveLog,
     embedder: async () => embedder,
   }
