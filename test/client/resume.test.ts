@@ -13,10 +13,14 @@ afterAll(() => server[Symbol.asyncDispose]())
 /** Connections that the test can break, as a network does. */
 class Breakable extends WebSocket {
   static readonly open = new Set<Breakable>()
+  static deltas = 0
 
   constructor(url: string, protocols: string) {
     super(url, protocols)
     Breakable.open.add(this)
+    this.on('message', (data) => {
+      if (String(data).includes('"delta":')) Breakable.deltas++
+    })
     this.on('close', () => Breakable.open.delete(this))
   }
 
@@ -30,15 +34,19 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.constant('break' as const) },
   { weight: 2, arbitrary: fc.constant('wait' as const) },
 )
+const actions = fc.array(action, { minLength: 5, maxLength: 25, size: 'max' })
+/** Most of it stays the same, so that a delta is worth it. */
+const fieldsOf = (n: number) => ({ n, about: 'the same text for all of them, again and again. '.repeat(4) })
+type Value = ReturnType<typeof fieldsOf>
 let runs = 0
 let offset = 0
 
 test('over sockets that break: each event once, in order, and no gap', { timeout: 60_000 }, async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 25 }), fc.boolean(), async (actions, iterates) => {
+    fc.asyncProperty(actions, fc.boolean(), fc.boolean(), async (steps, iterates, delta) => {
       const channel = `run-${runs++}`
       const client = connect(server.address, { WebSocket: Breakable })
-      const subscription = client.subscribe(channel)
+      const subscription = client.subscribe<Value>(channel, { delta })
       const seen: unknown[] = []
       const gaps: unknown[] = []
       subscription.on('gap', (gap) => gaps.push(gap))
@@ -49,14 +57,14 @@ test('over sockets that break: each event once, in order, and no gap', { timeout
       const consumed = iterates ? consume() : Promise.resolve()
       await subscription.ready()
       let pushed = 0
-      for (const step of actions) {
+      for (const step of steps) {
         if (step === 'break') Breakable.breakAll()
         else if (step === 'wait') await new Promise((resolve) => setTimeout(resolve, 20))
         else {
           const events = Array.from({ length: step }, () => ({
             id: `${pushed}`,
-            key: null,
-            value: pushed++,
+            key: `k${pushed % 3}`,
+            value: fieldsOf(pushed++),
             timestamp: 1,
           }))
           await server.liveLog.append(
@@ -68,11 +76,12 @@ test('over sockets that break: each event once, in order, and no gap', { timeout
         }
       }
       await expect.poll(() => seen.length, { timeout: 20_000, interval: 5 }).toBeGreaterThanOrEqual(pushed)
-      expect(seen).toEqual(Array.from({ length: pushed }, (_, index) => index))
+      expect(seen).toEqual(Array.from({ length: pushed }, (_, index) => fieldsOf(index)))
       expect(gaps).toEqual([])
       client.close()
       await consumed
     }),
     { numRuns: 12 },
   )
+  expect(Breakable.deltas).toBeGreaterThan(0)
 })
