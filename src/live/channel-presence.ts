@@ -6,9 +6,11 @@ import type { Encoding } from './encoding.ts'
 import type { Flow } from './flow.ts'
 import type { Logger } from './logger.ts'
 import { PresenceList } from './presence-list.ts'
+import { Slices } from './slices.ts'
 
-/** Watchers are told ten times a second at most: what changes meanwhile goes together. */
+/** Watchers are told ten times a second at most, and more seldom if they are very many: what changes meanwhile goes together. */
 const togetherMs = 100
+const togetherMsPerWatcher = 0.05
 const retryMs = 1_000
 
 /** What a watcher needs of its session. */
@@ -125,8 +127,8 @@ class Watch {
     while (!signal.aborted) {
       try {
         for await (const members of (await presence()).watch(this.#channel, signal)) {
-          this.#handOut(members)
-          await pause(togetherMs)
+          await this.#handOut(members)
+          await pause(Math.max(togetherMs, this.#watchers * togetherMsPerWatcher))
         }
       } catch (error) {
         logger.warn('Presence on a channel could not be read and is read again.', {
@@ -138,14 +140,24 @@ class Watch {
     }
   }
 
-  #handOut(members: readonly Member[]): void {
-    if (this.#stop.signal.aborted) return
+  /** Who joins a group meanwhile is sent its list, which is the new one by then. */
+  async #handOut(members: readonly Member[]): Promise<void> {
     this.#members = members
+    const slices = new Slices()
     for (const { list, watchers } of this.#groups.values()) {
       const what = list.update(members)
       if (what === 'nothing') continue
-      for (const watcher of watchers) watcher.tell(what)
+      for (const watcher of [...watchers]) {
+        if (watchers.has(watcher)) watcher.tell(what)
+        if (slices.over) await slices.pause()
+      }
     }
+  }
+
+  get #watchers(): number {
+    let count = 0
+    for (const { watchers } of this.#groups.values()) count += watchers.size
+    return count
   }
 }
 
