@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Audit } from '../core/audit.ts'
 import { Retryable } from '../core/errors.ts'
 import type { Presence } from '../core/presence.ts'
@@ -27,9 +26,6 @@ export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly observer?: LiveObserver | undefined
   readonly limits?: Partial<LiveLimits> | undefined
 }
-
-/** Sessions that are closed before other work gets its turn. */
-const closedAtATime = 200
 
 /** All live sessions of the process. */
 export class Live {
@@ -107,9 +103,10 @@ export class Live {
     clearInterval(this.#heartbeat)
     const sessions = [...this.#sessions]
     this.#leaving = sessions.length
-    for (const [index, session] of sessions.entries()) {
-      if (index % closedAtATime === 0) await setImmediate()
+    const slices = new Slices()
+    for (const session of sessions) {
       session.close(closeCodes.goingAway, 'shutting down')
+      if (slices.over) await slices.pause()
     }
     this.#presence.close()
     await Promise.all([this.#hub.close(), this.#queries.close()])
