@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 import { openRedis, type RedisSettings } from '../../../connectors/redis/index.ts'
 import { Retryable } from '../../../src/core/errors.ts'
 import type { LiveEvent, LiveLog } from '../../../src/core/live-log.ts'
+import { member, watch } from '../../contracts/presence.ts'
 
 /** Channels over the slots of a cluster. */
 const channels = ['a', 'b', 'c', 'd', 'e', 'f']
@@ -18,7 +19,7 @@ interface Appended {
 /**
  * Appends to several channels, and follows them elsewhere, while `crash` takes a primary away. Nothing is there twice;
  * what was acknowledged and is lost was acknowledged just before the crash; and whoever followed a channel whose server
- * has changed was told.
+ * has changed was told. Who is present is present afterwards, with what was shown and who came and went meanwhile.
  */
 export async function failover(settings: RedisSettings, crash: () => Promise<void>): Promise<void> {
   const writer = openRedis(settings)
@@ -32,12 +33,19 @@ export async function failover(settings: RedisSettings, crash: () => Promise<voi
     for await (const _ of reader.live.follow(channel, 0, stop.signal));
     if (!stop.signal.aborted) told.add(channel)
   })
+  const present = channels.map((channel) => watch(reader.presence, channel))
+  const show = (state: number) => channels.map((channel) => writer.presence.join(channel, member('m', 1, { state })))
+  await Promise.all(show(-1))
+  await Promise.all(channels.map((channel) => writer.presence.join(channel, member('gone', 2))))
   let crashedAt = 0
   for (let round = 0; round < rounds; round++) {
     if (round === rounds / 2) {
       crashedAt = Date.now()
       await crash()
+      for (const channel of channels) writer.presence.leave(channel, 'gone').catch(() => undefined)
     }
+    // What cannot be shown now is shown later.
+    for (const shown of show(round)) shown.catch(() => undefined)
     await Promise.all(
       channels.map(async (channel) => {
         const id = `${channel}${round}`
@@ -70,6 +78,11 @@ export async function failover(settings: RedisSettings, crash: () => Promise<voi
     await expect.poll(() => told.has(channel), { timeout: 10_000 }).toBe(true)
   }
   expect(changed).toBeGreaterThan(0)
+  const expected = JSON.stringify([member('m', 1, { state: rounds - 1 })])
+  for (const { last, stop: unwatch } of present) {
+    await expect.poll(() => JSON.stringify(last()), { timeout: 30_000 }).toBe(expected)
+    unwatch.abort()
+  }
   stop.abort()
   await Promise.all(following)
   await writer.close()
