@@ -64,6 +64,7 @@ export class Channel {
   readonly #groups = new Map<string, Group>()
   readonly #logger: Logger
   #next: number
+  #isOver = false
 
   constructor(name: string, head: ChannelHead, log: LiveLog, logger: Logger) {
     this.name = name
@@ -71,6 +72,11 @@ export class Channel {
     this.log = log
     this.#next = head.next
     this.#logger = logger
+  }
+
+  /** Its offsets have started anew: nothing is handed out any more. */
+  get isOver(): boolean {
+    return this.#isOver
   }
 
   /** The first offset that subscribers have not been handed yet. */
@@ -188,6 +194,7 @@ export class Channel {
   }
 
   #restart(restarted: () => void): void {
+    this.#isOver = true
     restarted()
     for (const group of this.#groups.values()) for (const member of group.members) member.restart()
   }

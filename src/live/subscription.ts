@@ -105,6 +105,10 @@ export class Subscription implements Member, Flow {
   /** Events flow from here on. The session calls it when the client knows the subscription's id. */
   start(): void {
     if (this.#state !== 'waiting') return
+    if (this.channel.isOver) {
+      this.restart()
+      return
+    }
     this.#state = this.#cursor >= this.channel.next ? 'live' : 'catching up'
     this.#group.members.add(this)
     if (this.#deltaFrom !== undefined) this.#group.deltaMembers++
@@ -217,9 +221,16 @@ export class Subscription implements Member, Flow {
     if (this.#reading) return
     this.#reading = true
     try {
-      const page = await this.channel.log.read(this.channel.name, this.#cursor, pageEvents)
-      const first = page[0]?.offset ?? (await this.channel.log.head(this.channel.name)).first
+      const { log, name } = this.channel
+      const page = await log.read(name, this.#cursor, pageEvents)
+      const head = await log.head(name)
       if (this.#state !== 'catching up') return
+      // Asked after the page: in another epoch these offsets are other events.
+      if (head.epoch !== this.channel.epoch) {
+        this.restart()
+        return
+      }
+      const first = page[0]?.offset ?? head.first
       if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
       this.#take(page)
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
