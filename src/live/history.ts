@@ -16,8 +16,13 @@ export interface Beginning {
   readonly recovered: boolean
 }
 
+/** The channel's offsets have started anew, which whoever reads it has not noticed yet. */
+export class StaleChannel extends Error {}
+
+/** Throws `StaleChannel`. */
 export async function begin(channel: Channel, matcher: Matcher, since: Since): Promise<Beginning> {
   const head = await channel.log.head(channel.name)
+  if (head.epoch !== channel.epoch) throw new StaleChannel(channel.name)
   // The channel may have been handed events already that this head does not know yet.
   const next = Math.max(head.next, channel.next)
   if (since === 'latest') return { from: next, recovered: true }

@@ -6,7 +6,7 @@ import type { RowFilter } from '../core/principal.ts'
 import { Channel, type Group } from './channel.ts'
 import { ClientExpressions, type Filter } from './filters.ts'
 import type { Gate } from './gate.ts'
-import { begin } from './history.ts'
+import { begin, StaleChannel } from './history.ts'
 import type { Logger } from './logger.ts'
 import type { Matcher } from './matcher.ts'
 import { defaultMinScore, type Similar, type SubscribeOptions } from './protocol.ts'
@@ -59,8 +59,9 @@ export class Hub {
     name: string,
     options: SubscribeOptions,
     connection: Connection,
-    { rows, embeddings }: Subscriber,
+    subscriber: Subscriber,
   ): Promise<Subscribed> {
+    const { rows, embeddings } = subscriber
     const { filter, conflate, maxRate, similar, since = 'latest', delta = false } = options
     // Compiled before anything is opened: a mistake costs nothing.
     const passes = filter === undefined ? undefined : this.#expressions.filter(name, filter)
@@ -95,7 +96,10 @@ export class Hub {
       if (group) (await entry.channel).leave(group)
       visibility?.release()
       this.#release(name, entry)
-      throw error
+      if (!(error instanceof StaleChannel)) throw error
+      // Its subscribers are told as soon as it notices; this one need not wait for that.
+      this.#forget(name, entry.stop)
+      return this.subscribe(id, name, options, connection, subscriber)
     }
   }
 
@@ -133,16 +137,16 @@ export class Hub {
       return known
     }
     const stop = new AbortController()
-    const entry: Entry = { channel: this.#open(name, stop.signal), stop, users: 1 }
+    const entry: Entry = { channel: this.#open(name, stop), stop, users: 1 }
     this.#entries.set(name, entry)
     return entry
   }
 
-  async #open(name: string, signal: AbortSignal): Promise<Channel> {
+  async #open(name: string, stop: AbortController): Promise<Channel> {
     const log = await this.#options.log()
     const channel = new Channel(name, await log.head(name), log, this.#options.logger)
     this.#channels.add(channel)
-    const running = channel.run(signal, () => this.#entries.delete(name))
+    const running = channel.run(stop.signal, () => this.#forget(name, stop))
     this.#running.add(running)
     void running.finally(() => {
       this.#running.delete(running)
@@ -151,10 +155,15 @@ export class Hub {
     return channel
   }
 
+  /** Whoever subscribes from here on does so to a channel that is read anew. */
+  #forget(name: string, stop: AbortController): void {
+    if (this.#entries.get(name)?.stop === stop) this.#entries.delete(name)
+  }
+
   #release(name: string, entry: Entry): void {
     if (--entry.users > 0) return
     entry.stop.abort()
-    if (this.#entries.get(name) === entry) this.#entries.delete(name)
+    this.#forget(name, entry.stop)
   }
 }
 

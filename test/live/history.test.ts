@@ -3,6 +3,8 @@ import { expect, test } from 'vitest'
 import type { StoredLiveEvent } from '../../src/core/live-log.ts'
 import { Channel } from '../../src/live/channel.ts'
 import { begin } from '../../src/live/history.ts'
+import { closeCodes } from '../../src/live/protocol.ts'
+import { DirectClient, scene } from './direct-client.ts'
 import { MemoryLiveLog } from './memory-live-log.ts'
 
 /** Holds events from `first` on that were appended at given times. */
@@ -31,6 +33,21 @@ class TimedLiveLog extends MemoryLiveLog {
 }
 const logger = { warn: () => undefined, error: () => undefined }
 const everything = { filter: undefined, similar: undefined }
+
+test('a channel whose offsets have started anew is not begun at, and whoever subscribes is in the new epoch', async () => {
+  const log = new MemoryLiveLog()
+  await using world = scene({}, log)
+  const [first, second] = [new DirectClient(world.live), new DirectClient(world.live)]
+  expect(await first.ask({ id: 1, type: 'subscribe', channel: 'c' })).toMatchObject({ epoch: 'epoch-1' })
+  log.restart('c')
+  const { epoch } = await log.head('c')
+  const since = { epoch, offset: -1 }
+  expect(await second.ask({ id: 1, type: 'subscribe', channel: 'c', since })).toMatchObject({ epoch, recovered: true })
+  await log.append('c', 'lane', [{ id: '0', key: null, value: 0, timestamp: 1 }], [0])
+  expect(await second.ofType('events')).toMatchObject({ events: [{ id: '0' }] })
+  expect(await first.whenClosed()).toMatchObject({ code: closeCodes.epochChanged })
+  expect(second.closed).toBeUndefined()
+})
 
 test('the first event appended at or after a time, in a few reads', async () => {
   const times = fc.array(fc.nat(50), { maxLength: 60 }).map((list) => list.sort((one, other) => one - other))
