@@ -53,6 +53,26 @@ export interface StoredEvent {
 
 export interface Channel {
   readonly name: string
+  /** How many are kept. */
+  readonly events: number
+  /** Events per second. */
+  readonly rate: number
+  /** Left out for a caller who sees rows of its own only. */
+  readonly subscriptions?: number
+  readonly members: number
+}
+
+export interface NamedQuery {
+  readonly name: string
+  readonly description?: string
+  readonly params: readonly {
+    readonly name: string
+    /** Of ClickHouse. */
+    readonly type: string
+    readonly required: boolean
+    readonly default?: JsonValue
+    readonly description?: string
+  }[]
 }
 
 export interface Collection {
@@ -65,7 +85,7 @@ export interface Table {
   readonly rows: number
 }
 
-/** The answer to a GET. Throws `MillraceClientError`, or a `TypeError` when the server cannot be reached. */
+/** The answer to a GET. Throws `MillraceClientError`. */
 export async function get<Answer>(client: Client, path: string, signal?: AbortSignal): Promise<Answer> {
   const response = await client.request(path, signal ? { signal } : {})
   // The server is trusted to answer as it describes.

@@ -7,6 +7,7 @@ import { Wordmark } from './parts/wordmark.tsx'
 import { usePipelineFeed } from './pipeline-feed.ts'
 import { Pipelines } from './pipelines/pipelines.tsx'
 import { Publish } from './publish/publish.tsx'
+import { Queries } from './queries/queries.tsx'
 import { Query } from './query/query.tsx'
 import { Search } from './search/search.tsx'
 import { useClient } from './session.ts'
@@ -45,6 +46,7 @@ export function Dashboard() {
             <Search />
           </div>
         </div>
+        <Queries />
         <Query />
       </main>
     </>

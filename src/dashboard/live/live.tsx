@@ -2,15 +2,17 @@ import { useMemo, useState } from 'preact/hooks'
 import type { SubscribeOptions } from '../../client/index.ts'
 import type { Channel, PipelineFile } from '../api.ts'
 import { formatCount, plural } from '../format.ts'
+import { FeedMark } from '../parts/feed-mark.tsx'
 import { Picker } from '../parts/picker.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { Section } from '../parts/section.tsx'
 import { channelsOf } from '../pipeline-text.ts'
 import { useList } from '../use-list.ts'
 import { useSettled } from '../use-settled.ts'
+import { ChannelFacts } from './channel-facts.tsx'
 import { Conditions, noConditions } from './conditions.tsx'
 import { Stream } from './stream.tsx'
-import { type ChannelView, mostPerSecond, useChannel } from './use-channel.ts'
+import { mostPerSecond, useChannel } from './use-channel.ts'
 import { useHold } from './use-hold.ts'
 
 /** A channel's events as they come. */
@@ -38,15 +40,19 @@ export function Live({ files }: { readonly files: readonly PipelineFile[] }) {
       aside={
         <>
           <Picker label="Channel" options={channels} chosen={channel} onChoose={setWanted} />
-          <LiveState view={view} paused={paused} channel={channel} />
+          {channel !== undefined && (
+            <FeedMark live={view.subscribed} failed={view.error !== undefined} paused={paused} />
+          )}
           <button type="button" class="small" disabled={channel === undefined} onClick={() => setPaused(!paused)}>
             {paused ? 'Resume' : 'Pause'}
           </button>
         </>
       }
     >
+      <ChannelFacts channel={channel} />
       <Conditions conditions={conditions} onChange={setConditions} />
       {(view.error ?? known.error) !== undefined && <Problem error={view.error ?? known.error} />}
+      {view.warning !== undefined && <p class="notice">{view.warning}</p>}
       {view.leftOut > 0 && (
         <p class="notice">
           {plural(view.leftOut, 'event')} left out here: this page takes at most {mostPerSecond} a second.
@@ -59,31 +65,6 @@ export function Live({ files }: { readonly files: readonly PipelineFile[] }) {
       )}
       <Stream items={shown} empty={emptyText(channel, conditions !== noConditions)} onOpen={() => setPaused(true)} />
     </Section>
-  )
-}
-
-function LiveState({
-  view,
-  paused,
-  channel,
-}: {
-  readonly view: ChannelView
-  readonly paused: boolean
-  readonly channel: string | undefined
-}) {
-  if (channel === undefined) return null
-  const [kind, word] =
-    view.error !== undefined
-      ? ['failed', 'refused']
-      : !view.subscribed
-        ? ['starting', 'connecting']
-        : paused
-          ? ['paused', 'paused']
-          : ['running', 'live']
-  return (
-    <span class={`state ${kind}`} role="status">
-      {word}
-    </span>
   )
 }
 

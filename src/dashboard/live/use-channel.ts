@@ -14,6 +14,8 @@ export interface ChannelView {
   readonly subscribed: boolean
   /** How many events were left out because more came than a page can show. */
   readonly leftOut: number
+  /** What the server says of it, although events flow. */
+  readonly warning: string | undefined
   /** Why the server refused. */
   readonly error: unknown
 }
@@ -22,7 +24,7 @@ const mostItems = 100
 export const mostPerSecond = 40
 /** Events that come within this time are drawn together. */
 const drawMs = 40
-const nothing: ChannelView = { items: [], subscribed: false, leftOut: 0, error: undefined }
+const nothing: ChannelView = { items: [], subscribed: false, leftOut: 0, warning: undefined, error: undefined }
 
 /** The newest events of a channel, and from then on each as it comes. Other `options`, by identity, begin anew. */
 export function useChannel(channel: string | undefined, options: SubscribeOptions): ChannelView {
@@ -68,6 +70,7 @@ function show(subscription: Subscription, change: (next: (view: ChannelView) => 
     }
   })
   subscription.on('subscribed', () => change((view) => ({ ...view, subscribed: true, error: undefined })))
+  subscription.on('warning', ({ message }) => change((view) => ({ ...view, warning: message })))
   subscription.on('error', (error) => change((view) => ({ ...view, subscribed: false, error })))
   return () => clearTimeout(timer)
 }

@@ -20,6 +20,8 @@ export function Problem({ error }: { readonly error: unknown }) {
   )
 }
 
+const unreachable = 'Is millrace still running? This page goes on as soon as it answers.'
+
 interface Description {
   readonly message: string
   readonly hint: string | undefined
@@ -28,12 +30,8 @@ interface Description {
 
 function describe(error: unknown): Description {
   if (error instanceof MillraceClientError) {
-    return { message: error.message, hint: error.hint, errors: error.errors ?? [] }
-  }
-  // What fetch throws when there is no answer differs from browser to browser.
-  if (error instanceof TypeError) {
-    const hint = 'Is millrace still running? This page goes on as soon as it answers.'
-    return { message: 'The server does not answer.', hint, errors: [] }
+    const { message, errors = [] } = error
+    return { message, hint: error.code === 'unreachable' ? unreachable : error.hint, errors }
   }
   return { message: error instanceof Error ? error.message : String(error), hint: undefined, errors: [] }
 }

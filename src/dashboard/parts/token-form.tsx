@@ -18,12 +18,12 @@ export function TokenForm({ refused, onToken }: Props) {
     >
       <h2>This server needs a token</h2>
       <p class="muted">
-        It is what the server was started with: <code>server.token</code> in its <code>millrace.yaml</code>, or{' '}
-        <code>MILLRACE_SERVER_TOKEN</code>. It is kept in this tab until you close it.
+        It is what the server was started with (<code>server.token</code> in its <code>millrace.yaml</code>, or{' '}
+        <code>MILLRACE_SERVER_TOKEN</code>), or one of yours that it trusts. It is kept in this tab until you close it.
       </p>
       {refused && (
         <p class="problem" role="alert">
-          The server does not accept the token that you entered.
+          The server does not accept the token that you entered, or it has expired.
         </p>
       )}
       <label>
