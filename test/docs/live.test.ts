@@ -1,10 +1,15 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
+import { Client } from '../../src/client/client.ts'
+import { connect } from '../../src/client/index.ts'
+import { LiveQuery } from '../../src/client/live-query.ts'
+import { Subscription } from '../../src/client/subscription.ts'
 import { liveLimits } from '../../src/config/limits-schema.ts'
 import { defaultLiveLimits } from '../../src/live/limits.ts'
 import { closeCodes } from '../../src/live/protocol.ts'
 import { subscribeOptions } from '../../src/live/schemas.ts'
-import { codesIn, named, section, tableRows, textOf } from '../support/documents.ts'
+import { startServer } from '../server/harness.ts'
+import { codeBlocks, codesIn, named, section, tableRows, textOf } from '../support/documents.ts'
 
 const document = textOf('docs/live.md')
 
@@ -50,4 +55,45 @@ test('the limits of live clients are told, and the settings have the same defaul
   expect(limitOf('time without a subscription')).toBe(`${limits.idleMs / 60_000} min`)
   expect(limitOf('time without an answer')).toContain(`${limits.heartbeatMs / 1000} `)
   expect(limits).toMatchObject(liveLimits.parse({}))
+})
+
+test.each([Client, Subscription, LiveQuery])('every member of the SDK is told: %o', ({ prototype }) => {
+  const sdk = section(document, 'The SDK')
+  // What streams have for their connection.
+  const internal = ['constructor', 'request', 'accept', 'receive', 'advance', 'warn', 'failed', 'release']
+  const members = Object.getOwnPropertyNames(prototype).filter(
+    (name) => prototype === Client.prototype || !internal.includes(name),
+  )
+  expect(members.length).toBeGreaterThan(1)
+  for (const name of members) if (name !== 'constructor') expect(sdk).toMatch(new RegExp(`\\b${name}\\b`))
+})
+
+test('the examples of the SDK run', async () => {
+  const harness = await startServer({
+    queries: [{ name: 'tickets-by-category', sql: 'SELECT 1', params: {}, tables: [] }],
+  })
+  onTestFinished(() => harness[Symbol.asyncDispose]())
+  const event = { id: 'a', key: null, value: { category: 'billing' }, timestamp: 1 }
+  await harness.liveLog.append('tickets', 'lane', [event], [0])
+  const clients: Client[] = []
+  onTestFinished(() => {
+    for (const client of clients) client.close()
+  })
+  const here: typeof connect = (_address, options) => {
+    const client = connect(harness.address, options)
+    clients.push(client)
+    return client
+  }
+  const examples = codeBlocks(document.slice(document.indexOf('## The SDK'), document.indexOf('## React')))
+    .filter(({ language }) => language === 'js')
+    .map(({ text }) => text.replace(/^import .*$/m, ''))
+  expect(examples.length).toBeGreaterThan(3)
+  const log = vi.fn()
+  const fetch = async () => new Response('a token')
+  for (const example of examples) {
+    const run = new Function('connect', 'millrace', 'console', 'fetch', `return (async () => { ${example} })()`)
+    // Those that iterate go on for ever.
+    await Promise.race([run(here, here(''), { log, table: log }, fetch), new Promise((done) => setTimeout(done, 300))])
+  }
+  expect(log).toHaveBeenCalled()
 })
