@@ -43,7 +43,7 @@ test('a channel whose offsets have started anew is not begun at, and whoever sub
   const { epoch } = await log.head('c')
   const since = { epoch, offset: -1 }
   expect(await second.ask({ id: 1, type: 'subscribe', channel: 'c', since })).toMatchObject({ epoch, recovered: true })
-  await log.append('c', 'lane', [{ id: '0', key: null, value: 0, timestamp: 1 }], [0])
+  await log.append('c', 'lane', [{ id: '0', key: null, value: 0, timestamp: 1 }])
   expect(await second.ofType('events')).toMatchObject({ events: [{ id: '0' }] })
   expect(await first.whenClosed()).toMatchObject({ code: closeCodes.epochChanged })
   expect(second.closed).toBeUndefined()
