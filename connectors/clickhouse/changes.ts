@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { quoteString } from '../../src/core/clickhouse/sql.ts'
 import { frontOf, onAllReplicas, storedTable } from './cluster.ts'
 import { type Engine, selectRows } from './engine.ts'
@@ -53,6 +53,8 @@ export class Changes {
   }
 
   async #lookOn(look: Look, signal: AbortSignal): Promise<void> {
+    // Those who begin in one go share a look.
+    await setImmediate()
     for (let pause = pollMs; !signal.aborted; ) {
       const watches = [...this.#watches]
       const versions = await look([...new Set(watches.flatMap(({ tables }) => tables))]).catch(() => undefined)

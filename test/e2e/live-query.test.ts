@@ -85,6 +85,11 @@ test('what is published changes the rows of those who are subscribed to a query'
     body: JSON.stringify({ params: { least: 50 } }),
   })
   expect(await asked.json()).toMatchObject({ rows: [{ region: 'us', orders: 1, sold: 100 }] })
+  const command = ['query', '--name', 'by-region', '--param', 'least=50', '--csv']
+  expect(await runCli(command, { cwd: folder.path })).toMatchObject({
+    code: 0,
+    stdout: 'region,orders,sold\nus,1,100\n',
+  })
   for (const socket of [all, large, back]) socket.close()
 })
 
