@@ -1,6 +1,7 @@
 import type { JsonValue, PublishedPosition, QueryRow } from '../live/protocol.ts'
 import { Addresses } from './addresses.ts'
-import { Connection, type ConnectionState, type Transport } from './connection.ts'
+import type { Transport } from './carrier.ts'
+import { Connection, type ConnectionState } from './connection.ts'
 import { MillraceClientError } from './errors.ts'
 import { defaultOverlapMs, Follow, type FollowOptions } from './follow.ts'
 import { Http } from './http.ts'

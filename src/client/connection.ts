@@ -1,12 +1,11 @@
 import { closeCodes, heartbeatMs, type JsonValue, type PublishedPosition, shouldReconnect } from '../live/protocol.ts'
 import type { Addresses } from './addresses.ts'
 import { reconnectDelay } from './backoff.ts'
+import { Carrier, type CarrierOptions } from './carrier.ts'
 import { MillraceClientError } from './errors.ts'
 import { EventStreamLink } from './event-stream-link.ts'
-import type { Http } from './http.ts'
 import { broken, type Link, type LinkOwner, type Refusal } from './link.ts'
 import { isOffline } from './platform.ts'
-import { findWebSocket, type WebSocketConstructor } from './socket.ts'
 import { SocketLink } from './socket-link.ts'
 import type { Feed, Stream } from './stream.ts'
 import type { Tokens } from './tokens.ts'
@@ -18,14 +17,9 @@ import { Watch } from './watch.ts'
  */
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'offline' | 'closed'
 
-export type Transport = 'auto' | 'websocket' | 'sse'
-
-export interface ConnectionOptions {
+export interface ConnectionOptions extends CarrierOptions {
   readonly addresses: Addresses
   readonly tokens: Tokens
-  readonly http: Http
-  readonly transport: Transport
-  readonly WebSocket: WebSocketConstructor | undefined
   readonly stateChanged: (state: ConnectionState, reason: string | undefined) => void
 }
 
@@ -33,6 +27,8 @@ type Timer = ReturnType<typeof setTimeout>
 
 /** Nothing for so long, not even a heartbeat: the connection is dead, whatever the platform says. */
 const silenceMs = heartbeatMs * 2.5
+/** A heartbeat is late. */
+const lateMs = heartbeatMs * 1.25
 const openingMs = 15_000
 /** How long a connection that is asked for a sign of life has for it. */
 const probeMs = 5_000
@@ -47,6 +43,7 @@ const longestTimerMs = 2 ** 31 - 1
  */
 export class Connection implements Feed {
   readonly #options: ConnectionOptions
+  readonly #carrier: Carrier
   readonly #streams = new Set<Stream>()
   readonly #retries = new Map<Stream, Timer>()
   readonly #watch = new Watch({
@@ -63,15 +60,13 @@ export class Connection implements Feed {
   #token: string | undefined
   /** The server has refused a token, and another was asked for. */
   #renewed = false
-  /** Attempts in a row that came to nothing; whether HTTP answered before the last of them. */
-  #failures = 0
-  #httpAnswered = false
   #heard = 0
   #timer: Timer | undefined
   #renewal: Timer | undefined
 
   constructor(options: ConnectionOptions) {
     this.#options = options
+    this.#carrier = new Carrier(options)
   }
 
   get state(): ConnectionState {
@@ -128,7 +123,7 @@ export class Connection implements Feed {
     this.#watch.start()
     try {
       const token = await tokens.current()
-      const WebSocket = await this.#webSocket()
+      const WebSocket = await this.#carrier.choose()
       if (round !== this.#round) return
       if (token === '') return this.#refuse({ code: 'unauthenticated', message: 'There is no token.' })
       this.#token = token
@@ -144,23 +139,6 @@ export class Connection implements Feed {
       if (error instanceof MillraceClientError && !error.passing) this.#refuse({ code: error.code, message })
       else this.#wait(message)
     }
-  }
-
-  /** What to connect with; undefined for server-sent events. */
-  async #webSocket(): Promise<WebSocketConstructor | undefined> {
-    const { transport, http } = this.#options
-    if (transport === 'sse') return undefined
-    const found = await findWebSocket(this.#options.WebSocket)
-    if (transport === 'websocket') {
-      if (found) return found
-      const message = 'This platform has no WebSocket: give connect() one, or let it use server-sent events.'
-      throw new MillraceClientError({ code: 'no_websocket', message })
-    }
-    if (this.#failures < 2) return found
-    const before = this.#httpAnswered
-    this.#httpAnswered = await http.answers()
-    // A server that was down for a moment is no reason; a proxy that lets only HTTP through is.
-    return before && this.#httpAnswered ? undefined : found
   }
 
   #owner(round: number, address: string): LinkOwner {
@@ -188,9 +166,7 @@ export class Connection implements Feed {
   }
 
   #opened(): void {
-    // One that is of server-sent events is tried with a WebSocket once more when it breaks.
-    this.#failures = this.#link?.publish ? 0 : 2
-    this.#httpAnswered = false
+    this.#carrier.opened()
     this.#become('open')
     for (const stream of [...this.#streams]) this.#link?.ask(stream)
   }
@@ -246,7 +222,7 @@ export class Connection implements Feed {
       this.#refuse({ code: 'connection_refused', message, status: code })
       return
     }
-    if (this.#state === 'connecting') this.#failures++
+    if (this.#state === 'connecting') this.#carrier.failed()
     this.#options.addresses.leave(address)
     this.#wait(reason || `closed with ${code}`)
   }
@@ -336,7 +312,7 @@ export class Connection implements Feed {
       if (round === this.#round && this.#heard < asked) this.#breakOff('no sign of life')
     }
     if (this.#link?.probe()) setTimeout(judge, probeMs)
-    else this.#breakOff('no network')
+    else if (asked - this.#heard > lateMs) this.#breakOff('silence')
   }
 
   #become(state: ConnectionState, reason?: string): void {

@@ -13,6 +13,7 @@ export type {
   Similar,
   Since,
 } from '../live/protocol.ts'
+export type { Transport } from './carrier.ts'
 export type {
   ChannelStatistics,
   Client,
@@ -22,7 +23,7 @@ export type {
   SearchMatch,
   SearchQuery,
 } from './client.ts'
-export type { ConnectionState, Transport } from './connection.ts'
+export type { ConnectionState } from './connection.ts'
 export { type ErrorPlace, MillraceClientError } from './errors.ts'
 export type { Follow, Followed, FollowOptions } from './follow.ts'
 export type { LiveQuery, LiveQueryEvents, LiveQueryOptions, QueryParams } from './live-query.ts'
