@@ -82,21 +82,34 @@ const rememberedTexts = 10_000
 /** The expressions of live clients, compiled once for each channel. */
 export class ClientExpressions {
   readonly #expressions: Expressions
+  readonly #now: (() => number) | undefined
   readonly #filters = new Map<string, Filter>()
   readonly #keys = new Map<string, ConflateKey>()
 
-  constructor(expressions: Expressions) {
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(expressions: Expressions, now?: () => number) {
     this.#expressions = expressions
+    this.#now = now
   }
 
   /** Throws `InvalidInput` for one that does not compile, or that was too costly just now. */
   filter(channel: string, text: string): Filter {
-    return shared(this.#filters, channel, text, () => this.#expressions.compile(text, 'bool'))
+    return shared(
+      this.#filters,
+      channel,
+      text,
+      () => new SharedExpression(text, this.#expressions.compile(text, 'bool'), this.#now),
+    )
   }
 
   /** As `filter`. */
   conflateKey(channel: string, text: string): ConflateKey {
-    return shared(this.#keys, channel, text, () => this.#expressions.compile(text, 'any'))
+    return shared(
+      this.#keys,
+      channel,
+      text,
+      () => new SharedExpression(text, this.#expressions.compile(text, 'any'), this.#now),
+    )
   }
 }
 
@@ -104,11 +117,11 @@ function shared<T>(
   known: Map<string, SharedExpression<T>>,
   channel: string,
   text: string,
-  compile: () => Expression<T>,
+  compile: () => SharedExpression<T>,
 ): SharedExpression<T> {
   const name = `${channel} ${text}`
   const found = known.get(name)
-  const expression = found && !found.forgiven ? found : new SharedExpression(text, compile())
+  const expression = found && !found.forgiven ? found : compile()
   // The one asked for last is forgotten last.
   known.delete(name)
   known.set(name, expression)

@@ -52,7 +52,7 @@ function observe(metrics: Metrics): LiveObserver {
     session: (transport, change) => metrics.liveSessions.inc({ transport }, change),
     subscription: countByChannel(metrics.liveSubscriptions),
     member: countByChannel(metrics.liveMembers),
-    delivered: (channel, events) => metrics.liveDelivered.inc({ channel }, events),
+    delivered: countInTurns((channel, events) => metrics.liveDelivered.inc({ channel }, events)),
     skipped: (channel, reason, events) => metrics.liveSkipped.inc({ channel, reason }, events),
     closed: (code) => metrics.liveClosed.inc({ code: String(code) }),
   }
@@ -70,5 +70,18 @@ function countByChannel(gauge: Metrics['liveMembers']): (channel: string, change
       counts.delete(channel)
       gauge.remove({ channel })
     }
+  }
+}
+
+/** Sums up what is counted in one turn: a metric with labels takes too long for each of thousands of clients. */
+function countInTurns(count: (name: string, amount: number) => void): (name: string, amount: number) => void {
+  const amounts = new Map<string, number>()
+  const flush = () => {
+    for (const [name, amount] of amounts) count(name, amount)
+    amounts.clear()
+  }
+  return (name, amount) => {
+    if (amounts.size === 0) setImmediate(flush)
+    amounts.set(name, (amounts.get(name) ?? 0) + amount)
   }
 }

@@ -1,5 +1,6 @@
-import { describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { Channel } from '../../src/live/channel.ts'
+import { jsonEncoding } from '../../src/live/encoding.ts'
 import type { GroupBatch } from '../../src/live/group-batch.ts'
 import { MemoryLiveLog } from './memory-live-log.ts'
 
@@ -109,5 +110,100 @@ describe('with very many standing queries', () => {
       })
     })
     expect(received.flatMap(({ matched }) => matched.map(({ offset }) => offset))).toEqual([5, 69, 133, 197, 261])
+  })
+})
+
+describe('a batch for very many members', () => {
+  const members = 200
+
+  /** A clock by which every look takes longer than a slice, so that there is a pause whenever one may be. */
+  function slow(): void {
+    let now = performance.now()
+    vi.spyOn(performance, 'now').mockImplementation(() => {
+      now += 100
+      return now
+    })
+  }
+  afterEach(() => vi.restoreAllMocks())
+
+  async function opened() {
+    const log = new MemoryLiveLog()
+    const channel = new Channel('c', await log.head('c'), log, logger)
+    const group = channel.join('', () => ({ filter: undefined, similar: undefined }))
+    const stop = new AbortController()
+    const running = channel.run(stop.signal, () => undefined)
+    const close = async () => {
+      stop.abort()
+      await running
+    }
+    return { log, channel, group, close }
+  }
+
+  const member = (receive: (batch: GroupBatch) => void, failed: (error: unknown) => void = () => undefined) => {
+    return { receive, failed, restart: () => undefined, tooCostly: () => undefined }
+  }
+
+  test('others come to their turn while it is handed out, and what comes meanwhile is one batch', async () => {
+    const { log, group, close } = await opened()
+    const received: GroupBatch[][] = Array.from({ length: members }, () => [])
+    for (const batches of received) group.members.add(member((batch) => batches.push(batch)))
+    slow()
+    await log.append('c', 'lane', [event('a')])
+    await expect.poll(() => received[0]?.length, { interval: 0 }).toBe(1)
+    expect(received.at(-1)?.length).toBe(0)
+    await log.append('c', 'lane', [event('b')])
+    await log.append('c', 'lane', [event('c')])
+    await expect.poll(() => received.at(-1)?.length, { interval: 0 }).toBe(2)
+    for (const batches of received) expect(batches.map(({ matched }) => matched.length)).toEqual([1, 2])
+    const frames = received.map(([, batch]) => batch?.frame(jsonEncoding, 's1', undefined))
+    expect(new Set(frames).size).toBe(1)
+    await close()
+  })
+
+  test('who leaves in between is handed nothing', async () => {
+    const { log, group, close } = await opened()
+    const received: number[] = []
+    const all = Array.from({ length: members }, (_, index) => member(() => received.push(index)))
+    for (const each of all) group.members.add(each)
+    slow()
+    await log.append('c', 'lane', [event('a')])
+    await expect.poll(() => received.length, { interval: 0 }).toBeGreaterThan(0)
+    const handed = received.length
+    expect(handed).toBeLessThan(members)
+    group.members.clear()
+    await log.append('c', 'lane', [event('b')])
+    for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve))
+    expect(received.length).toBe(handed)
+    await close()
+  })
+
+  test('one that fails is told, and the others get theirs', async () => {
+    const { log, group, close } = await opened()
+    const failures: unknown[] = []
+    const received: number[] = []
+    const throws = () => {
+      throw new Error('cannot')
+    }
+    group.members.add(member(throws, (error) => failures.push(error)))
+    group.members.add(member(({ next }) => received.push(next)))
+    await log.append('c', 'lane', [event('a')])
+    await expect.poll(() => received).toEqual([1])
+    expect(failures).toHaveLength(1)
+    await close()
+  })
+
+  test('events that are too large for one frame come in several, without a hole', async () => {
+    const { log, group, close } = await opened()
+    const received: GroupBatch[] = []
+    group.members.add(member((batch) => received.push(batch)))
+    const large = { ...event('a'), value: 'x'.repeat(100_000) }
+    await log.append('c', 'lane', [large, large, large, large, large])
+    await expect.poll(() => received.at(-1)?.next).toBe(5)
+    expect(received.map(({ from, next }) => [from, next])).toEqual([
+      [0, 2],
+      [2, 4],
+      [4, 5],
+    ])
+    await close()
   })
 })

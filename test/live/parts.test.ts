@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ChannelEvent, Matched } from '../../src/live/channel-event.ts'
+import { GroupBatch } from '../../src/live/group-batch.ts'
 import { Outbox } from '../../src/live/outbox.ts'
 import { closeCodes, shouldReconnect } from '../../src/live/protocol.ts'
 import { RateLimit } from '../../src/live/rate-limit.ts'
@@ -16,29 +17,40 @@ test('an event says its version where its id can come again', () => {
   expect(JSON.parse(versioned.json)).toMatchObject({ offset: 3, version: 7, score: 0.5 })
 })
 
+function batch(matched: Matched[]): GroupBatch {
+  const [from, next] = [matched[0]?.offset ?? 0, (matched.at(-1)?.offset ?? 0) + 1]
+  return new GroupBatch({ epoch: 'e', from, next, lost: undefined }, { matched, comparable: true })
+}
+
 describe('outbox', () => {
   const keyOf = ({ source }: Matched) => source.event.key
 
   test('whatever is done to it, each event is taken once and in order, or is within a gap', () => {
-    const step = fc.constantFrom('conflate', 'sample', 'newest', 'take', 'push')
+    const step = fc.constantFrom('conflate', 'sample', 'newest', 'take', 'batch', 'push', 'pushBatch')
     fc.assert(
       fc.property(fc.array(fc.tuple(step, fc.integer({ min: 1, max: 9 }))), (steps) => {
         const outbox = new Outbox()
         const taken: number[] = []
         const gaps: { from: number; to: number; count: number | undefined }[] = []
         let next = 0
+        const some = (size: number) =>
+          Array.from({ length: size }, () => event(next++, next % 4 ? `k${next % 3}` : null))
         for (const [action, size] of steps) {
           if (action === 'conflate') outbox.conflate(keyOf)
           else if (action === 'sample') outbox.sample()
           else if (action === 'newest') outbox.keepNewest(size)
           else if (action === 'take') taken.push(...outbox.take(size, 1_000_000).map(({ offset }) => offset))
-          else outbox.push(Array.from({ length: size }, () => event(next++, next % 4 ? `k${next % 3}` : null)))
+          else if (action === 'batch')
+            taken.push(...(outbox.takeBatch(size)?.matched ?? []).map(({ offset }) => offset))
+          else if (action === 'push') outbox.push(some(size))
+          else outbox.pushBatch(batch(some(size)))
         }
         taken.push(...outbox.take(1_000_000, 1_000_000_000).map(({ offset }) => offset))
         gaps.push(...outbox.takeGaps())
         expect(taken).toEqual([...new Set(taken)].sort((one, other) => one - other))
         expect(taken.length + gaps.reduce((sum, { count }) => sum + (count ?? 0), 0)).toBe(next)
         for (let offset = 0; offset < next; offset++) {
+          expect(offset <= outbox.lostTo || !gaps.some(({ from, to }) => from <= offset && offset <= to)).toBe(true)
           expect(taken.includes(offset) || gaps.some(({ from, to }) => from <= offset && offset <= to)).toBe(true)
         }
         expect(outbox).toMatchObject({ length: 0, bytes: 0, empty: true })
@@ -59,6 +71,24 @@ describe('outbox', () => {
     expect(outbox.conflate(keyOf)).toBe(2)
     expect(outbox.take(9, 9_999).map(({ offset }) => offset)).toEqual([1, 2, 4, 5])
     expect(outbox.takeGaps()).toEqual([{ reason: 'conflated', from: 0, to: 3, count: 2 }])
+  })
+
+  test('a batch stays whole, with the frame that all share, unless it is small and another waits', () => {
+    const outbox = new Outbox()
+    const one = batch([event(0, 'a'), event(1, 'b')])
+    outbox.pushBatch(one)
+    expect(outbox.takeBatch(1)).toBeUndefined()
+    expect(outbox.takeBatch(2)).toBe(one)
+    expect(outbox).toMatchObject({ length: 0, bytes: 0, empty: true })
+    const large = batch([event(4, 'x'.repeat(20_000))])
+    outbox.pushBatch(batch([event(2, 'a')]))
+    outbox.pushBatch(batch([event(3, 'a')]))
+    outbox.pushBatch(large)
+    outbox.pushBatch(batch([event(5, 'a')]))
+    expect(outbox.takeBatch(9)).toBeUndefined()
+    expect(outbox.take(2, 9_999).map(({ offset }) => offset)).toEqual([2, 3])
+    expect(outbox.takeBatch(9)).toBe(large)
+    expect(outbox.length).toBe(1)
   })
 
   test('one event goes however large it is', () => {
