@@ -26,6 +26,7 @@ const longestToken = 16_384
  */
 export async function openVerifier(settings: TokenSettings, warn: Warn): Promise<Verify> {
   const { algorithms, candidates } = await openKeys(settings, warn)
+  if (settings.secret === undefined) warnOfOthers(settings, warn)
   const options: JWTVerifyOptions = {
     algorithms: [...algorithms],
     requiredClaims: ['sub', 'exp'],
@@ -40,6 +41,13 @@ export async function openVerifier(settings: TokenSettings, warn: Warn): Promise
     }
     return principalOf(await verifyBy(await candidates(header, input), token, options))
   }
+}
+
+/** Who signs for this server mostly signs for others too. */
+function warnOfOthers({ issuer, audience }: TokenSettings, warn: Warn): void {
+  if (audience === undefined)
+    warn('server.jwt.audience is not set: tokens that were made for other services are taken too')
+  if (issuer === undefined) warn('server.jwt.issuer is not set: whoever has one of the keys may have issued a token')
 }
 
 function parse(token: string) {

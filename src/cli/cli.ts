@@ -31,6 +31,8 @@ export interface GlobalOptions {
 export interface DataOptions extends GlobalOptions {
   readonly server?: string
   readonly token?: string
+  readonly cert?: string
+  readonly key?: string
   readonly json?: boolean
 }
 

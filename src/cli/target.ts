@@ -5,6 +5,7 @@ import { errorMessage, InvalidInput, MillraceError, Retryable } from '../core/er
 import type { PipelineControl } from '../core/pipeline.ts'
 import type { Target } from './api.ts'
 import type { Cli, DataOptions } from './cli.ts'
+import type { SecureFiles } from './secure-request.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Gives a command the options by which it finds the data. */
@@ -12,6 +13,8 @@ export function dataOptions(command: Command): Command {
   return command
     .option('--server <url>', 'the server to ask (default: the one that runs here, or none at all)')
     .option('--token <token>', 'the token that the server wants (default: that of the runtime)')
+    .option('--cert <file>', 'the certificate to show to a server that asks for one')
+    .option('--key <file>', 'the key of that certificate')
     .option('--json', 'print JSON')
 }
 
@@ -23,9 +26,12 @@ export async function openTarget(options: DataOptions, cli: Cli): Promise<Target
   const { openRuntime } = await import('./runtime.ts')
   const runtime = await openRuntime(cli, options)
   const token = options.token ?? runtime.server.token
-  if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token)
+  const { cert, key } = options
+  if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token, { cert, key })
   const address = await runningAddress(runtime.data)
-  return address === undefined ? localTarget(runtime, cli.terminal) : remoteTarget(address, token)
+  return address === undefined
+    ? localTarget(runtime, cli.terminal)
+    : remoteTarget(address, token, { server: runtime.server.tls?.cert, cert, key })
 }
 
 const startTimeoutMs = 10_000
@@ -53,14 +59,14 @@ function serverUrl(text: string): string {
   throw new InvalidInput({ code: 'bad_address', message, hint: 'write it like http://127.0.0.1:8080' })
 }
 
-function remoteTarget(address: string, token: string | undefined): Target {
+function remoteTarget(address: string, token: string | undefined, files: SecureFiles): Target {
   return {
     where: address,
     request: async (path, init) => {
       try {
-        return await fetch(address + path, withToken(init, token))
+        return await ask(address + path, withToken(init, token), files)
       } catch (error) {
-        if (init?.signal?.aborted === true) throw error
+        if (init?.signal?.aborted === true || error instanceof MillraceError) throw error
         throw new Retryable({
           code: 'server_unreachable',
           message: `${address} cannot be reached: ${reason(error)}`,
@@ -71,6 +77,13 @@ function remoteTarget(address: string, token: string | undefined): Target {
     },
     [Symbol.asyncDispose]: async () => {},
   }
+}
+
+async function ask(url: string, init: RequestInit, files: SecureFiles): Promise<Response> {
+  const isPlain = Object.values(files).every((file) => file === undefined)
+  if (isPlain || !url.startsWith('https:')) return fetch(url, init)
+  const { secureRequest } = await import('./secure-request.ts')
+  return secureRequest(new URL(url), init, files)
 }
 
 /** Loaded only here: a command that talks to a server needs none of it. */

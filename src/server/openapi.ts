@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Contents, Route } from './route.ts'
+import type { Contents, Permission, Route } from './route.ts'
 import { answers, problemDetails, requests } from './schemas.ts'
 
 type Document = Record<string, unknown>
@@ -48,9 +48,15 @@ function operation(route: Route): Document {
     summary: route.summary,
     ...(route.description === undefined ? {} : { description: route.description }),
     parameters: [...pathParameters(route.path), ...queryParameters(route.query), ...headerParameters(route.headers)],
+    'x-permission': permissionText(route.permission),
     ...(route.body ? { requestBody: { required: true, content: contents(route.body) } } : {}),
     responses,
   }
+}
+
+/** Such as `publish {topic}`. */
+function permissionText(permission: Permission): string {
+  return typeof permission === 'string' ? permission : `${permission.action} ${permission.name}`
 }
 
 /** `post /v1/topics/{topic}/events` is `postTopicsTopicEvents`. */

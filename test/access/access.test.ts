@@ -9,6 +9,9 @@ import { forge, makeIssuer, pemFile, seconds, serveKeys, sign, signBySecret, sig
 const secret = 'a secret of 64 bytes and more, for every one of the algorithms that sign by a secret'
 const tokens = { clockTolerance: 5_000 }
 const rules = [{ subscribe: ['*'] }]
+/** Left out, a warning says that it should be set. */
+const named = { issuer: ['https://id.example'], audience: ['millrace'] }
+const ofNamed = { iss: 'https://id.example', aud: 'millrace' }
 
 async function folder(): Promise<string> {
   const made = await tempFolder()
@@ -245,11 +248,11 @@ describe('files of keys', () => {
     const file = await pemFile(await folder(), before)
     const warned: string[] = []
     const access = await createAccess(
-      { jwt: { ...tokens, publicKey: [file] }, access: rules },
+      { jwt: { ...tokens, ...named, publicKey: [file] }, access: rules },
       { warn: (message) => warned.push(message) },
     )
     const accepts = async (token: string) => (await codeOf(access.authenticate({ token }))) === 'accepted'
-    const [old, young] = await Promise.all([sign(before), sign(after)])
+    const [old, young] = await Promise.all([sign(before, ofNamed), sign(after, ofNamed)])
     expect([await accepts(old), await accepts(young)]).toEqual([true, false])
     const good = await readFile(file)
     await writeFile(file, 'no key')
@@ -308,11 +311,11 @@ describe('keys at an address', () => {
     server.status = 503
     const warned: string[] = []
     const access = await createAccess(
-      { jwt: { ...tokens, jwks: server.url }, access: rules },
+      { jwt: { ...tokens, ...named, jwks: server.url }, access: rules },
       { warn: (message) => warned.push(message) },
     )
-    const code = async () => codeOf(access.authenticate({ token: await sign(issuer) }))
-    await expect(access.authenticate({ token: await sign(issuer) })).rejects.toMatchObject({
+    const code = async () => codeOf(access.authenticate({ token: await sign(issuer, ofNamed) }))
+    await expect(access.authenticate({ token: await sign(issuer, ofNamed) })).rejects.toMatchObject({
       name: 'Retryable',
       code: 'keys_unreachable',
     })
@@ -346,4 +349,15 @@ describe('keys at an address', () => {
     expect(await code(await sign(unknown))).toBe('keys_unreachable')
     expect(await code(await sign(known))).toBe('accepted')
   })
+})
+
+test('a warning says that keys may sign for others too', async () => {
+  const issuer = await makeIssuer('ES256')
+  const publicKey = [await pemFile(await folder(), issuer)]
+  const warned: string[] = []
+  const warn = (message: string) => warned.push(message)
+  await createAccess({ jwt: { ...tokens, publicKey }, access: rules }, { warn })
+  expect(warned).toEqual([expect.stringContaining('audience'), expect.stringContaining('issuer')])
+  await createAccess({ jwt: { ...tokens, ...named, publicKey }, access: rules }, { warn })
+  expect(warned).toHaveLength(2)
 })

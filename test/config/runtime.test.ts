@@ -176,7 +176,7 @@ defaults: { partitions: 2 }
       'server: { host: 0.0.0.0 }',
       {},
       [
-        '1:17 authentication_required: server.host: listening on 0.0.0.0 lets others in: set server.token (MILLRACE_SERVER_TOKEN) as well',
+        '1:17 authentication_required: server.host: listening on 0.0.0.0 lets others in: set server.token (MILLRACE_SERVER_TOKEN), server.jwt or server.tls.clients as well',
       ],
     ],
     [
@@ -192,7 +192,9 @@ defaults: { partitions: 2 }
     [
       'role: embeder',
       {},
-      ['1:7 bad_value: role: expected "all" or "embedder", got "embeder", did you mean "embedder"?'],
+      [
+        '1:7 bad_value: role: expected "all", "processor", "gateway" or "embedder", got "embeder", did you mean "embedder"?',
+      ],
     ],
     [
       undefined,
