@@ -29,7 +29,7 @@ export async function startEmbedder({
   })
   broken.catch(() => {})
   const opened = await openProcess(runtime, { log, downloading, embedderEnded })
-  const { access, metrics, services } = opened
+  const { access, audit, metrics, services } = opened
   const end = new AbortController()
   const close = async () => {
     end.abort()
@@ -39,6 +39,7 @@ export async function startEmbedder({
     const context = {
       services,
       access,
+      audit,
       origins: runtime.server.origins,
       metrics,
       observe: createEmbedderObserver(metrics, services.embedderStats),

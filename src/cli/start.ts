@@ -101,7 +101,7 @@ function serve(
   process: ServerProcess,
   work: Work,
 ): Promise<string> {
-  const { access, metrics, services } = process
+  const { access, audit, metrics, services } = process
   const { pipelines, ready, closing } = work
   const { role, server } = runtime
   const { origins } = server
@@ -110,7 +110,7 @@ function serve(
       ? createEmbedderObserver(metrics, services.embedderStats)
       : createObserver(metrics, pipelines.control, services.embedderStats)
   const version = packageVersion()
-  const base = { access, origins, metrics, observe, log, ready, version, limits: defaultServerLimits }
+  const base = { access, audit, origins, metrics, observe, log, ready, version, limits: defaultServerLimits }
   const running = pipelines && { ...base, pipelines: pipelines.control, closing }
   if (role === 'processor' && running) return process.serve(createProcessorApp(running), base)
 
@@ -121,7 +121,7 @@ function serve(
     services,
     expressions,
     queries,
-    live: createLive({ services, expressions, queries, access, metrics, log, limits: server.limits }),
+    live: createLive({ services, expressions, queries, access, audit, metrics, log, limits: server.limits }),
     dashboard: folderFiles(join(packageRoot(), 'dist/dashboard')),
   }
   return process.serve(running ? createApp({ ...context, ...running }) : createGatewayApp(context), context)

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { actions } from '../core/principal.ts'
 import { duration } from '../core/units.ts'
 import { liveLimits } from './limits-schema.ts'
+import { topicName } from './pipeline-schema.ts'
 import { textList } from './text-list.ts'
 
 const text = z.string().min(1)
@@ -119,4 +120,13 @@ export const serverSettings = z.strictObject({
     .describe("Pages that may ask, besides the server's own and, on a loopback address, those of this machine."),
   limits: liveLimits.prefault({}).describe('What live clients may have of one process.'),
   tls: tls.optional().describe('Speak TLS, and nothing else. Files that change are read again.'),
+  audit: z
+    .union([
+      z.literal(false),
+      topicName.refine((name) => name !== 'false' && name !== 'true', 'name a topic, or false'),
+    ])
+    .optional()
+    .describe(
+      'The topic of the audit trail; false: none. Default: millrace.audit where callers must show who they are.',
+    ),
 })
