@@ -18,8 +18,6 @@ export interface Credentials {
 export interface Access {
   /** Without it everyone who reaches the server may do everything: it answers this machine alone. */
   readonly required: boolean
-  /** How callers show who they are, in words, such as `token, JWT`. */
-  readonly ways: readonly string[]
   /**
    * Whose credentials they are. Throws `Unauthenticated`: `unauthenticated` for none, and what `openVerifier` and
    * `certified` name; and `Retryable` while keys cannot be fetched. A token outranks a certificate.
@@ -40,11 +38,6 @@ export async function createAccess(settings: AccessSettings, { warn = () => {} }
   const required = token !== undefined || verify !== undefined || tls?.clients !== undefined
   return {
     required,
-    ways: [
-      ...(token === undefined ? [] : ['token']),
-      ...(verify === undefined ? [] : ['JWT']),
-      ...(tls?.clients === undefined ? [] : [`client certificate (${tls.clients})`]),
-    ],
     authenticate: async ({ token: shown, certificate }) => {
       if (!required) return unrestricted('local')
       if (shown !== undefined) {

@@ -23,11 +23,11 @@ export async function secureRequest(url: URL, init: RequestInit, files: SecureFi
   const asked = new Request(url, init)
   const sent = request(url, {
     ...shown,
-    agent: false,
     method: asked.method,
     headers: Object.fromEntries(asked.headers),
     signal: asked.signal,
-    ...(socket && { createConnection: () => socket }),
+    // An agent would make a connection of its own.
+    ...(socket ? { createConnection: () => socket } : { agent: false }),
   })
   sent.end(new Uint8Array(await asked.arrayBuffer()))
   const [response]: IncomingMessage[] = await once(sent, 'response')

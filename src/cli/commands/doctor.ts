@@ -47,6 +47,7 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
   const { modelPlaces } = await import('../services.ts')
   const { boundServers } = await import('../bound-servers.ts')
   const { missingParts } = await import('../role-bindings.ts')
+  const { checkDoor } = await import('../protection.ts')
   const { data, server, role, embedder, clickhouse, vectors = {} } = runtime
   const { remote } = embedder
   const embeds = role === 'embedder'
@@ -63,6 +64,7 @@ async function checksOf(runtime: Runtime): Promise<Check[]> {
     () =>
       remote ? checks.checkRemoteModel({ ...embedder, ...remote }) : checks.checkModel(embedder, modelPlaces(data)),
     ...missingParts(runtime).map((part) => () => checks.checkBinding(role, part)),
+    () => checkDoor(server),
     async () => checks.checkPort(server.host, server.port, role === 'gateway' ? undefined : await runningAddress(data)),
     ...boundServers(runtime).map(
       ({ name, host, port }) =>

@@ -9,6 +9,7 @@ import { type Cli, examples, type GlobalOptions, wholeNumber } from '../cli.ts'
 import type { ReportDownload } from '../download-report.ts'
 import { WrongUsage } from '../failure.ts'
 import { packageVersion } from '../package.ts'
+import { protection } from '../protection.ts'
 import type { Millrace } from '../start.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -126,7 +127,7 @@ function printEvents(terminal: Terminal, { address, pipelines, ready }: Millrace
 
 function printStarted(
   terminal: Terminal,
-  { role, embedder }: Runtime,
+  { role, embedder, server }: Runtime,
   { address, pipelines }: Millrace,
   specs: readonly PipelineSpec[],
 ): void {
@@ -136,6 +137,7 @@ function printStarted(
   const servesPages = role === 'all' || role === 'gateway'
   if (servesPages) terminal.print(`  dashboard  ${terminal.style('cyan', `${address}/`)}`)
   terminal.print(`  API        ${terminal.style('cyan', `${address}/v1`)}   ${dim(`${address}/openapi.json`)}`)
+  terminal.print(`  open to    ${dim(protection(server))}`)
   if (role === 'embedder') terminal.print(`  embedder   ${embedder.model}`)
   if (pipelines.length === 0 && (role === 'all' || role === 'processor')) {
     terminal.print('  pipelines  none; millrace init writes one to start from')
