@@ -5,6 +5,7 @@ import { Connection, type ConnectionState } from './connection.ts'
 import { MillraceClientError } from './errors.ts'
 import { defaultOverlapMs, Follow, type FollowOptions } from './follow.ts'
 import { Http } from './http.ts'
+import { tell } from './listeners.ts'
 import { LiveQuery, type LiveQueryOptions, type QueryParams } from './live-query.ts'
 import type { WebSocketConstructor } from './socket.ts'
 import { unacknowledged } from './socket-link.ts'
@@ -97,7 +98,7 @@ export class Client {
     const tokens = new Tokens(token)
     this.#http = new Http({ addresses, tokens, fetch })
     const stateChanged = (state: ConnectionState, reason: string | undefined) => {
-      for (const listener of this.#stateListeners) listener(state, reason)
+      tell(this.#stateListeners, state, reason)
     }
     this.#connection = new Connection({ addresses, tokens, http: this.#http, transport, WebSocket, stateChanged })
   }

@@ -121,23 +121,31 @@ export class Connection implements Feed {
     this.#heard = Date.now()
     this.#become('connecting')
     this.#watch.start()
+    let token: string | undefined
     try {
-      const token = await tokens.current()
+      token = await tokens.current()
+    } catch (error) {
+      if (round === this.#round) this.#wait(messageOf(error))
+      return
+    }
+    if (round !== this.#round) return
+    this.#token = token
+    if (token === '') this.#refuse({ code: 'unauthenticated', message: 'There is no token.' })
+    else await this.#open(round, addresses.current)
+  }
+
+  async #open(round: number, address: string): Promise<void> {
+    try {
       const WebSocket = await this.#carrier.choose()
       if (round !== this.#round) return
-      if (token === '') return this.#refuse({ code: 'unauthenticated', message: 'There is no token.' })
-      this.#token = token
-      const address = addresses.current
       const owner = this.#owner(round, address)
-      const url = `${address.replace(/^http/, 'ws')}/v1/live`
       this.#link = WebSocket
-        ? new SocketLink(WebSocket, url, token, owner)
+        ? new SocketLink(WebSocket, `${address.replace(/^http/, 'ws')}/v1/live`, this.#token, owner)
         : new EventStreamLink(this.#options.http, owner)
     } catch (error) {
       if (round !== this.#round) return
-      const message = error instanceof Error ? error.message : String(error)
-      if (error instanceof MillraceClientError && !error.passing) this.#refuse({ code: error.code, message })
-      else this.#wait(message)
+      const code = error instanceof MillraceClientError ? error.code : 'cannot_connect'
+      this.#refuse({ code, message: messageOf(error) })
     }
   }
 
@@ -222,7 +230,7 @@ export class Connection implements Feed {
       this.#refuse({ code: 'connection_refused', message, status: code })
       return
     }
-    if (this.#state === 'connecting') this.#carrier.failed()
+    if (this.#state === 'connecting' && code === broken) this.#carrier.failed()
     this.#options.addresses.leave(address)
     this.#wait(reason || `closed with ${code}`)
   }
@@ -230,6 +238,7 @@ export class Connection implements Feed {
   async #connectWithAnotherToken(): Promise<void> {
     this.#forget()
     const round = this.#round
+    this.#heard = Date.now()
     this.#become('connecting')
     try {
       await this.#options.tokens.renew(this.#token)
@@ -320,4 +329,8 @@ export class Connection implements Feed {
     this.#state = state
     this.#options.stateChanged(state, reason)
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

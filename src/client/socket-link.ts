@@ -7,7 +7,7 @@ import {
   type ServerMessage,
 } from '../live/protocol.ts'
 import { MillraceClientError } from './errors.ts'
-import { broken, dispatch, type Link, type LinkOwner, parseMessage } from './link.ts'
+import { dispatch, type Link, type LinkOwner, parseMessage } from './link.ts'
 import type { WebSocketConstructor, WebSocketLike } from './socket.ts'
 import type { Stream } from './stream.ts'
 
@@ -121,7 +121,7 @@ export class SocketLink implements Link {
           this.#owner.authenticated(answer.expires)
           this.#owner.opened()
         } else if (answer?.type === 'error') {
-          this.#ended(answer.retry ? broken : closeCodes.unauthenticated, answer.message)
+          this.#ended(answer.retry ? closeCodes.serverError : closeCodes.unauthenticated, answer.message)
           this.#socket.close(1000)
         }
       })

@@ -10,6 +10,7 @@ import type {
   SubscribeRequest,
 } from '../live/protocol.ts'
 import { MillraceClientError } from './errors.ts'
+import { tell } from './listeners.ts'
 
 /** What a server says to a subscription while it flows. */
 export type StreamMessage = EventsMessage | GapMessage | PresenceMessage | RowsMessage | ChangesMessage
@@ -109,16 +110,7 @@ export abstract class LiveStream<Events> implements Stream {
   }
 
   protected emit<Type extends keyof Events>(type: Type, event: Events[Type]): void {
-    for (const listener of [...(this.#listeners[type] ?? [])]) {
-      try {
-        listener(event)
-      } catch (error) {
-        // As with DOM events: it is reported, and neither the other listeners nor the events after it are lost for it.
-        queueMicrotask(() => {
-          throw error
-        })
-      }
-    }
+    tell(this.#listeners[type] ?? [], event)
   }
 
   protected flows(): void {

@@ -10,7 +10,7 @@ import type {
   SubscribeOptions as SubscribeFields,
 } from '../live/protocol.ts'
 import { LastValues } from './deltas.ts'
-import type { MillraceClientError } from './errors.ts'
+import { MillraceClientError } from './errors.ts'
 import { type PositionStorage, SavedPosition } from './saved-position.ts'
 import { type Feed, LiveStream, type StreamMessage, type StreamRequest } from './stream.ts'
 
@@ -77,6 +77,7 @@ export class Subscription<Value = JsonValue>
   readonly #members = new Map<string, PresenceMember>()
   #beganAnewAt: number | undefined
   #presence: SubscribeFields['presence']
+  #presenceAsked: SubscribeFields['presence']
   #memberList: readonly PresenceMember[] | undefined
   /** Of what has come. */
   #received: ChannelPosition | undefined
@@ -144,6 +145,7 @@ export class Subscription<Value = JsonValue>
   request(): StreamRequest {
     const since = this.#received ?? this.#options.since ?? 'latest'
     const delta = this.#lastValues?.request
+    this.#presenceAsked = this.#presence
     return { ...this.#options, channel: this.channel, since, delta, presence: this.#presence }
   }
 
@@ -161,6 +163,12 @@ export class Subscription<Value = JsonValue>
     this.#drain()
     this.flows()
     this.emit('subscribed', { position, recovered })
+    // It was changed while the server was asked.
+    const state = this.#presence?.state
+    if (this.#presence === this.#presenceAsked || state === undefined) return
+    this.feed.present(this, state).catch((error: unknown) => {
+      if (error instanceof MillraceClientError) this.warn(error)
+    })
   }
 
   receive(message: StreamMessage): void {

@@ -1,11 +1,17 @@
 /** A token, or what answers one: asked whenever there is none, or the one there is will soon expire or was refused. */
 export type Token = string | (() => string | Promise<string>)
 
+const leastMs = 1_000
+/** Where the clock of the page is wrong, every token seems to have expired: nobody is to be asked over and over for it. */
+const mostHastyMs = 60_000
+
 /** The token of a client: asked for once for everyone who needs it, and kept until it will not do any more. */
 export class Tokens {
   readonly #given: Token | undefined
   #known: string | undefined
   #asking: Promise<string> | undefined
+  /** How often in a row a token seemed to be at its end when it came. */
+  #hasty = 0
   #renewAt = Number.POSITIVE_INFINITY
 
   constructor(given: Token | undefined) {
@@ -43,7 +49,9 @@ export class Tokens {
    */
   lasts(until: number | null, random: () => number = Math.random): number | undefined {
     if (until === null || !this.renewable) return undefined
-    const delay = Math.max(0, until - Date.now()) * (0.75 + random() / 10)
+    let delay = (until - Date.now()) * (0.75 + random() / 10)
+    if (delay > leastMs) this.#hasty = 0
+    else delay = Math.min(mostHastyMs, leastMs * 2 ** this.#hasty++)
     // Timers may run a little early.
     this.#renewAt = Date.now() + delay - 10
     return delay

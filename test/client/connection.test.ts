@@ -172,6 +172,17 @@ describe('presence', () => {
     await expect.poll(() => subscribed(server.last)[0]).toMatchObject({ presence: { state: 'away' } })
   })
 
+  test('a state that is set while the server is asked is told when it has answered', async () => {
+    const server = new FakeServer()
+    const subscription = open(server).subscribe('c', { presence: { state: 'old' } })
+    await expect.poll(() => subscribed(server.connections[0])).toHaveLength(1)
+    await subscription.setState('new')
+    accept({ id: 1, type: 'subscribe', channel: 'c' }, server.last)
+    await subscription.ready()
+    await settled()
+    expect(server.last.received.at(-1)).toMatchObject({ type: 'presence', subscription: 's1', state: 'new' })
+  })
+
   test('a state that the server refuses is told', async () => {
     const server = accepting()
     const subscription = open(server).subscribe('c', { presence: {} })
@@ -348,6 +359,33 @@ describe('a token', () => {
     await vi.advanceTimersByTimeAsync(9_000)
     expect(server.connections).toHaveLength(2)
     expect(tokensOf(server.last)).toEqual(['t2'])
+  })
+
+  test('that seems to have expired when it comes, since the clock is wrong, is not asked for over and over', async () => {
+    vi.useFakeTimers()
+    const server = guarded(() => true, -60_000)
+    let asked = 0
+    const client = open(server, { token: () => `t${++asked}` })
+    client.subscribe('c')
+    const beat = setInterval(() => server.last.send({ type: 'heartbeat', offsets: {} }), heartbeatMs)
+    await vi.advanceTimersByTimeAsync(600_000)
+    clearInterval(beat)
+    expect(asked).toBeLessThan(20)
+    expect(client.state).toBe('open')
+    expect(server.connections).toHaveLength(1)
+  })
+
+  test('that cannot be judged now is shown again, over a WebSocket', async () => {
+    const server = guarded(() => true)
+    const judge = server.answer
+    let times = 0
+    server.answer = (message, connection) => {
+      if (message.type !== 'authenticate' || ++times > 3) return judge(message, connection)
+      connection.send({ id: message.id, type: 'error', code: 'keys_unavailable', message: 'later', retry: true })
+    }
+    const fetch = async () => new Response('')
+    await open(server, { token: 't', transport: 'auto', fetch }).subscribe('c').ready()
+    expect(server.connections).toHaveLength(4)
   })
 
   test('that is empty is none', async () => {
@@ -549,5 +587,19 @@ describe('several addresses', () => {
 
   test('none is a mistake', () => {
     expect(() => connect([])).toThrow('address')
+  })
+
+  test('one that cannot be is told at once', async () => {
+    const WebSocket = class {
+      constructor(url: string) {
+        throw new SyntaxError(`no address: ${url}`)
+      }
+      send(): void {}
+      close(): void {}
+      addEventListener(): void {}
+    }
+    const client = connect('nowhere', { WebSocket })
+    await expect(client.subscribe('c').ready()).rejects.toMatchObject({ code: 'cannot_connect' })
+    expect(client.state).toBe('idle')
   })
 })
