@@ -6,6 +6,7 @@ import { MillraceClientError } from './errors.ts'
 import { EventStreamLink } from './event-stream-link.ts'
 import { broken, type Link, type LinkOwner, type Refusal } from './link.ts'
 import { isOffline } from './platform.ts'
+import { Renewal } from './renewal.ts'
 import { SocketLink } from './socket-link.ts'
 import type { Feed, Stream } from './stream.ts'
 import type { Tokens } from './tokens.ts'
@@ -32,7 +33,6 @@ const lateMs = heartbeatMs * 1.25
 const openingMs = 15_000
 /** How long a connection that is asked for a sign of life has for it. */
 const probeMs = 5_000
-const longestTimerMs = 2 ** 31 - 1
 
 /**
  * One link for all subscriptions: opened with the first, closed after the last, and opened again when it breaks.
@@ -46,6 +46,7 @@ export class Connection implements Feed {
   readonly #carrier: Carrier
   readonly #streams = new Set<Stream>()
   readonly #retries = new Map<Stream, Timer>()
+  readonly #renewal: Renewal
   readonly #watch = new Watch({
     look: (now) => this.#look(now),
     woken: () => this.#woken(),
@@ -62,11 +63,14 @@ export class Connection implements Feed {
   #renewed = false
   #heard = 0
   #timer: Timer | undefined
-  #renewal: Timer | undefined
 
   constructor(options: ConnectionOptions) {
     this.#options = options
     this.#carrier = new Carrier(options)
+    this.#renewal = new Renewal(options.tokens, (token) => {
+      this.#token = token
+      this.#link?.renew(token)
+    })
   }
 
   get state(): ConnectionState {
@@ -193,24 +197,7 @@ export class Connection implements Feed {
 
   #authenticated(until: number | null): void {
     this.#renewed = false
-    const delay = this.#options.tokens.lasts(until)
-    clearTimeout(this.#renewal)
-    if (delay !== undefined) this.#renewal = setTimeout(() => void this.#renew(), Math.min(delay, longestTimerMs))
-  }
-
-  /** Shows the server a newer token before the one it has expires. */
-  async #renew(): Promise<void> {
-    const round = this.#round
-    try {
-      const token = await this.#options.tokens.current()
-      if (round !== this.#round || token === undefined || token === '') return
-      this.#token = token
-      this.#link?.renew(token)
-    } catch {
-      if (round !== this.#round) return
-      // If none can be had until the old one expires, the server closes the connection.
-      this.#renewal = setTimeout(() => void this.#renew(), reconnectDelay(this.#attempt++))
-    }
+    this.#renewal.start(until)
   }
 
   #notRenewed({ code, message }: Refusal): void {
@@ -285,7 +272,7 @@ export class Connection implements Feed {
     this.#round++
     this.#link = undefined
     clearTimeout(this.#timer)
-    clearTimeout(this.#renewal)
+    this.#renewal.stop()
     for (const stream of [...this.#retries.keys()]) this.#stopRetry(stream)
   }
 
