@@ -32,7 +32,7 @@ export interface DataOptions extends GlobalOptions {
   readonly server?: string
   readonly token?: string
   readonly cert?: string
-  readonly key?: string
+  readonly certKey?: string
   readonly json?: boolean
 }
 

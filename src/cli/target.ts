@@ -14,7 +14,7 @@ export function dataOptions(command: Command): Command {
     .option('--server <url>', 'the server to ask (default: the one that runs here, or none at all)')
     .option('--token <token>', 'the token that the server wants (default: that of the runtime)')
     .option('--cert <file>', 'the certificate to show to a server that asks for one')
-    .option('--key <file>', 'the key of that certificate')
+    .option('--cert-key <file>', 'the key of that certificate')
     .option('--json', 'print JSON')
 }
 
@@ -26,7 +26,7 @@ export async function openTarget(options: DataOptions, cli: Cli): Promise<Target
   const { openRuntime } = await import('./runtime.ts')
   const runtime = await openRuntime(cli, options)
   const token = options.token ?? runtime.server.token
-  const { cert, key } = options
+  const { cert, certKey: key } = options
   if (options.server !== undefined) return remoteTarget(serverUrl(options.server), token, { cert, key })
   const address = await runningAddress(runtime.data)
   return address === undefined
