@@ -3,55 +3,83 @@ import { join } from 'node:path'
 import { freePorts } from '../services/ports.ts'
 import { type RunningCli, startCli, tempFolder } from '../support/cli.ts'
 
-/** A Millrace with a pipeline that pushes the topic `notes` to the channel `notes`, on a port that stays the same. */
+/**
+ * A Millrace on a port that stays the same. Topics `notes` and `orders` go to channels of the same names, orders into a
+ * table too.
+ */
 export interface LiveServer extends AsyncDisposable {
   readonly address: string
   /** Appends a note for each text, in this order, under `key` if one is given. */
   publish(texts: readonly string[], key?: string): Promise<void>
+  order(...orders: readonly Order[]): Promise<void>
   /** Ends the process and waits for it. */
   stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
   start(): Promise<void>
 }
 
-export const notesPipeline = `
+export interface Order {
+  readonly id: string
+  readonly region: string
+  readonly total: number
+}
+
+const files = {
+  'pipelines/notes.yaml': `
 name: notes
 source: { topic: notes }
 sinks:
   - live: notes
-`
-
-export interface LiveServerOptions {
-  readonly pipeline?: string
-  /** Further files, by their path. */
-  readonly files?: Readonly<Record<string, string>>
-  readonly env?: Readonly<Record<string, string>>
+`,
+  'pipelines/orders.yaml': `
+name: orders
+source: { topic: orders }
+id: value.id
+sinks:
+  - live: orders
+  - clickhouse:
+      table: orders
+      columns: { id: String, region: String, total: UInt32, at: { type: DateTime64(3), from: timestamp } }
+block: { age: 50ms }
+`,
+  'queries/by-region.yaml': `
+sql: |
+  SELECT region, sum(total) AS sold FROM orders
+  WHERE total >= {least:UInt32} GROUP BY region ORDER BY region
+params:
+  least: { type: UInt32, default: 0 }
+`,
 }
 
-export async function startLiveServer({
-  pipeline = notesPipeline,
-  files = {},
-  env = {},
-}: LiveServerOptions = {}): Promise<LiveServer> {
+export async function startLiveServer(): Promise<LiveServer> {
   const folder = await tempFolder()
-  for (const [path, text] of Object.entries({ 'pipelines/notes.yaml': pipeline, ...files })) {
+  for (const [path, text] of Object.entries(files)) {
     await mkdir(join(folder.path, path, '..'), { recursive: true })
     await writeFile(join(folder.path, path), text)
   }
   const [port = 0] = await freePorts(1)
-  const launch = () => startCli(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port), ...env } })
+  const launch = () => startCli(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port) } })
   let running: RunningCli = await launch()
   const { address } = running
+  const append = async (topic: string, events: readonly { readonly key: string }[]) => {
+    const response = await fetch(`${address}/v1/topics/${topic}/events?key=/key`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(events),
+    })
+    if (!response.ok) throw new Error(await response.text())
+  }
   return {
     address,
-    publish: async (texts, key) => {
-      const events = texts.map((text) => ({ text, key: key ?? text }))
-      const response = await fetch(`${address}/v1/topics/notes/events?key=/key`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(events),
-      })
-      if (!response.ok) throw new Error(await response.text())
-    },
+    publish: (texts, key) =>
+      append(
+        'notes',
+        texts.map((text) => ({ text, key: key ?? text })),
+      ),
+    order: (...orders) =>
+      append(
+        'orders',
+        orders.map((order) => ({ ...order, key: order.id })),
+      ),
     stop: async (signal) => {
       running.kill(signal)
       await running.exited

@@ -115,6 +115,63 @@ describe.skipIf(withoutBrowser())('the SDK and its hooks in Chromium', () => {
     await shows(page, [note])
   })
 
+  it('keeps the rows of a named query up to date', async () => {
+    const page = await open('query')
+    const rows = () => events(page, 'query')
+    await page.locator('#query', { hasText: 'region sold' }).waitFor()
+    await server.order({ id: 'q1', region: 'eu', total: 10 }, { id: 'q2', region: 'us', total: 100 })
+    await expect.poll(rows).toEqual(['eu: 10', 'us: 100'])
+    await server.order({ id: 'q3', region: 'eu', total: 5 })
+    await expect.poll(rows).toEqual(['eu: 15', 'us: 100'])
+    await page.getByRole('button', { name: 'Large ones only' }).click()
+    await expect.poll(rows).toEqual(['us: 100'])
+  })
+
+  it('goes on from a snapshot: no order is missed, none there twice', async () => {
+    const page = await open('follow')
+    await is(page, 'follow', 'live')
+    const mine = async () => (await events(page, 'follow')).filter((text) => text.startsWith('f'))
+    await server.order({ id: 'f1', region: 'zz', total: 1 }, { id: 'f2', region: 'zz', total: 2 })
+    await expect.poll(mine).toEqual(['f1: 1', 'f2: 2'])
+    const reloaded = page.reload()
+    await server.order({ id: 'f3', region: 'zz', total: 3 })
+    await reloaded
+    await server.order({ id: 'f4', region: 'zz', total: 4 })
+    await expect.poll(mine).toEqual(['f1: 1', 'f2: 2', 'f3: 3', 'f4: 4'])
+  })
+
+  it('shows who is there, and what they show of themselves', async () => {
+    const [ann, bob] = await Promise.all([newPage(), newPage()])
+    const visit = (page: Page, name: string) =>
+      page.goto(pages.url('index.html', { address: server.address, show: 'presence', name }))
+    const seenBy = (page: Page) => async () => (await events(page, 'presence')).sort()
+    await visit(ann, 'ann')
+    await expect.poll(seenBy(ann)).toEqual(['ann is calm'])
+    await visit(bob, 'bob')
+    await expect.poll(seenBy(ann)).toEqual(['ann is calm', 'bob is calm'])
+    await bob.getByRole('button', { name: 'Cheer up' }).click()
+    await expect.poll(seenBy(ann)).toEqual(['ann is calm', 'bob is merry'])
+    await expect.poll(seenBy(bob)).toEqual(['ann is calm', 'bob is merry'])
+    await bob.close()
+    await expect.poll(seenBy(ann)).toEqual(['ann is calm'])
+  })
+
+  it('takes deflated frames', async () => {
+    const page = await newPage()
+    const devtools = await page.context().newCDPSession(page)
+    const extensions: (string | undefined)[] = []
+    devtools.on('Network.webSocketHandshakeResponseReceived', ({ response }) => {
+      extensions.push(response.headers['sec-websocket-extensions'] ?? response.headers['Sec-WebSocket-Extensions'])
+    })
+    await devtools.send('Network.enable')
+    await page.goto(pages.url('index.html', { address: server.address, show: 'events' }))
+    await live(page)
+    expect(extensions).toEqual([expect.stringContaining('permessage-deflate')])
+    const notes = texts(200).map((text) => text.padEnd(500, ' and so on'))
+    await server.publish(notes)
+    await shows(page, notes)
+  })
+
   it('goes on after a reload: what came meanwhile, each once, in order', async () => {
     const page = await open('events')
     await live(page)

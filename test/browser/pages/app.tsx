@@ -1,5 +1,14 @@
 import { useState } from 'react'
-import { useChannel, useConnection, useLatest, usePublish } from '../../../src/react/index.ts'
+import {
+  useChannel,
+  useConnection,
+  useFollow,
+  useLatest,
+  useLiveQuery,
+  useMillrace,
+  usePresence,
+  usePublish,
+} from '../../../src/react/index.ts'
 
 export interface Note {
   readonly text: string
@@ -18,6 +27,9 @@ export function App({ parts }: { readonly parts: readonly string[] }) {
       {shown && parts.includes('twice') && <Events id="again" />}
       {shown && parts.includes('latest') && <Latest />}
       {shown && parts.includes('publish') && <PublishForm />}
+      {shown && parts.includes('query') && <LiveQuery />}
+      {shown && parts.includes('follow') && <Orders />}
+      {shown && parts.includes('presence') && <Presence />}
     </>
   )
 }
@@ -63,6 +75,74 @@ function PublishForm() {
       <input name="text" aria-label="Text" />
       <output id="published">{answer}</output>
     </form>
+  )
+}
+
+function LiveQuery() {
+  const [least, setLeast] = useState(0)
+  const { rows, columns, loading, state, error } = useLiveQuery<{ region: string; sold: number }>('by-region', {
+    least,
+  })
+  return (
+    <section id="query" data-state={state} data-error={error?.code}>
+      <h2>{loading ? 'loading' : columns.map(({ name }) => name).join(' ')}</h2>
+      <ul>
+        {rows.map(({ region, sold }) => (
+          <li key={region}>
+            {region}: {sold}
+          </li>
+        ))}
+      </ul>
+      <button type="button" onClick={() => setLeast(50)}>
+        Large ones only
+      </button>
+    </section>
+  )
+}
+
+interface Order {
+  readonly id: string
+  readonly total: number
+}
+
+function Orders() {
+  const client = useMillrace()
+  const { items, loading, complete, error } = useFollow<Order, Order>('orders', {
+    snapshot: async (signal) =>
+      (await client.query<Order>('SELECT id, total FROM orders ORDER BY at', {}, signal)).rows,
+    item: ({ id, value }) => ({ id, total: value?.total ?? 0 }),
+  })
+  return (
+    <section id="follow" data-state={loading ? 'loading' : complete ? 'live' : 'incomplete'}>
+      {error instanceof Error && error.message}
+      <ul>
+        {items.map(({ id, total }) => (
+          <li key={id}>
+            {id}: {total}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Presence() {
+  const [name] = useState(() => new URLSearchParams(location.search).get('name') ?? '')
+  const [mood, setMood] = useState('calm')
+  const { members, state } = usePresence<{ name: string; mood: string }>('notes', { name, mood })
+  return (
+    <section id="presence" data-state={state}>
+      <ul>
+        {members.map((member) => (
+          <li key={member.id}>
+            {member.state.name} is {member.state.mood}
+          </li>
+        ))}
+      </ul>
+      <button type="button" onClick={() => setMood('merry')}>
+        Cheer up
+      </button>
+    </section>
   )
 }
 
