@@ -99,6 +99,12 @@ export class Matched {
     return this.source.json.length
   }
 
+  /** Whether it may take the place of an earlier event, or a later one its own. */
+  get replaces(): boolean {
+    const { key, version } = this.source.event
+    return key !== null || version !== undefined || this.source.retracts
+  }
+
   get json(): string {
     if (this.#score === '') return this.source.json
     this.#json ??= this.#withScore(this.source.json)

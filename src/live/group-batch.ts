@@ -30,6 +30,8 @@ export class GroupBatch implements Match, Span {
   readonly comparable: boolean
   /** Of the events as JSON. */
   readonly bytes: number
+  /** Whether some event may replace another: without keys, and with ids that never come again, none does. */
+  readonly replaces: boolean
   readonly #frames: Frame[] = []
   /** Offset of the oldest base that a delta of these events applies to; infinite if none is a delta. */
   #leastBase: number | undefined
@@ -42,8 +44,13 @@ export class GroupBatch implements Match, Span {
     this.matched = matched
     this.comparable = comparable
     let bytes = 0
-    for (const event of matched) bytes += event.bytes
+    let replaces = false
+    for (const event of matched) {
+      bytes += event.bytes
+      replaces ||= event.replaces
+    }
     this.bytes = bytes
+    this.replaces = replaces
   }
 
   /** Nothing matched, nothing was lost, and all could be compared: there is nothing to tell anyone. */
@@ -108,4 +115,32 @@ export function groupBatches(span: Span, match: Match): GroupBatch[] {
   const rest = { epoch: span.epoch, from, next: span.next, lost: undefined }
   batches.push(new GroupBatch(rest, { matched: matched.slice(start), comparable }))
   return batches
+}
+
+/** So many joined batches are remembered, those that were wanted last. */
+const rememberedJoins = 16
+
+/**
+ * Batches that wait together for several clients, as one: clients that could not take something for a moment, all of them
+ * mostly at the same time, share frames again.
+ */
+export class JoinedBatches {
+  #recent: { readonly parts: readonly GroupBatch[]; readonly batch: GroupBatch }[] = []
+
+  /** Of one group, in order, at least one; what is between them was left out. */
+  join(parts: readonly GroupBatch[]): GroupBatch | undefined {
+    const [first] = parts
+    const last = parts.at(-1)
+    if (first === last || !first || !last) return first
+    const known = this.#recent.find((join) => sameParts(join.parts, parts))
+    if (known) return known.batch
+    const span = { epoch: first.epoch, from: first.from, next: last.next, lost: undefined }
+    const batch = new GroupBatch(span, { matched: parts.flatMap(({ matched }) => matched), comparable: true })
+    this.#recent = [{ parts, batch }, ...this.#recent.slice(0, rememberedJoins - 1)]
+    return batch
+  }
+}
+
+function sameParts(ones: readonly GroupBatch[], others: readonly GroupBatch[]): boolean {
+  return ones.length === others.length && ones.every((one, index) => one === others[index])
 }

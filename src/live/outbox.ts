@@ -1,5 +1,5 @@
 import type { Matched } from './channel-event.ts'
-import { GroupBatch } from './group-batch.ts'
+import { GroupBatch, JoinedBatches } from './group-batch.ts'
 import type { GapReason } from './protocol.ts'
 
 export interface Gap {
@@ -9,8 +9,8 @@ export interface Gap {
   readonly count: number | undefined
 }
 
-/** A batch of so many bytes goes as the frame that all share. Smaller ones that wait are put together. */
-const sharedBytes = 16 * 1024
+/** Of the whole process, for what waits is the same for many. */
+const joins = new JoinedBatches()
 
 /**
  * What waits to be sent to one subscriber, in offset order. Whatever is taken out without being sent is recorded in a
@@ -81,10 +81,19 @@ export class Outbox {
     })
   }
 
-  /** Drops every other event; the newest stays. */
+  /** Whether some event may replace another. */
+  get replaces(): boolean {
+    return this.#items.some((item) => item.replaces)
+  }
+
+  /** Drops every other batch, or every other event of the only one; the newest stays. */
   sample(): number {
     let index = 0
-    return this.#keep('sampled', () => index++ % 2 === 0)
+    if (this.#items.length < 2) return this.#keep('sampled', () => index++ % 2 === 0)
+    const before = this.#length
+    const newest = this.#items.length - 1
+    this.#items = this.#items.filter((item, position) => (newest - position) % 2 === 0 || !this.#drop(item))
+    return before - this.#length
   }
 
   /** Drops all but the newest events. */
@@ -101,12 +110,21 @@ export class Outbox {
     return gaps
   }
 
-  /** The oldest batch, if it is whole, has at most so many events, and is worth a frame of its own. */
-  takeBatch(limit: number): GroupBatch | undefined {
-    const [batch] = this.#items
-    if (!(batch instanceof GroupBatch) || batch.matched.length > limit) return undefined
-    if (this.#items.length > 1 && batch.bytes < sharedBytes) return undefined
-    this.#items.shift()
+  /** The oldest events, as `take`, if they are whole batches: as one that all share for whom the same waits. */
+  takeBatch(limit: number, bytes: number): GroupBatch | undefined {
+    const parts: GroupBatch[] = []
+    let events = 0
+    let size = 0
+    for (const item of this.#items) {
+      if (!(item instanceof GroupBatch)) break
+      events += item.matched.length
+      size += item.bytes
+      if (events > limit || (parts.length > 0 && size > bytes)) break
+      parts.push(item)
+    }
+    const batch = joins.join(parts)
+    if (batch === undefined) return undefined
+    this.#items.splice(0, parts.length)
     this.#length -= batch.matched.length
     this.#bytes -= batch.bytes
     return batch
@@ -137,6 +155,16 @@ export class Outbox {
     this.#length -= taken.length
     this.#bytes -= size
     return taken
+  }
+
+  /** Counts and records what is left out. Always true. */
+  #drop(item: GroupBatch | Matched): true {
+    const events = item instanceof GroupBatch ? item.matched : [item]
+    const [first, last] = [events[0]?.offset ?? 0, events.at(-1)?.offset ?? 0]
+    this.#length -= events.length
+    this.#bytes -= item.bytes
+    this.addGap('sampled', first, last, events.length)
+    return true
   }
 
   /** `keep` is asked from the newest to the oldest. Answers how many were dropped. */

@@ -158,7 +158,7 @@ export class Subscription implements Member, Flow {
     for (const gap of this.outbox.takeGaps()) {
       this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
     }
-    const batch = this.outbox.takeBatch(limit)
+    const batch = this.outbox.takeBatch(limit, frameBytes)
     if (batch) this.#sendBatch(batch)
     else {
       const events = this.outbox.take(limit, frameBytes)
@@ -175,6 +175,7 @@ export class Subscription implements Member, Flow {
   }
 
   conflate(): void {
+    if (!this.#conflate && !this.outbox.replaces) return
     this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
     if (this.#conflate?.tooCostly) this.tooCostly(this.#conflate.text)
   }

@@ -146,14 +146,25 @@ describe('a batch for very many members', () => {
   test('others come to their turn while it is handed out, and what comes meanwhile is one batch', async () => {
     const { log, group, close } = await opened()
     const received: GroupBatch[][] = Array.from({ length: members }, () => [])
-    for (const batches of received) group.members.add(member((batch) => batches.push(batch)))
+    let between: Promise<number | undefined> | undefined
+    const meanwhile = async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      await log.append('c', 'lane', [event('b')])
+      await log.append('c', 'lane', [event('c')])
+      return received.at(-1)?.length
+    }
+    for (const batches of received) {
+      group.members.add(
+        member((batch) => {
+          batches.push(batch)
+          between ??= meanwhile()
+        }),
+      )
+    }
     slow()
     await log.append('c', 'lane', [event('a')])
-    await expect.poll(() => received[0]?.length, { interval: 0 }).toBe(1)
-    expect(received.at(-1)?.length).toBe(0)
-    await log.append('c', 'lane', [event('b')])
-    await log.append('c', 'lane', [event('c')])
     await expect.poll(() => received.at(-1)?.length, { interval: 0 }).toBe(2)
+    expect(await between).toBe(0)
     for (const batches of received) expect(batches.map(({ matched }) => matched.length)).toEqual([1, 2])
     const frames = received.map(([, batch]) => batch?.frame(jsonEncoding, 's1', undefined))
     expect(new Set(frames).size).toBe(1)
@@ -161,19 +172,22 @@ describe('a batch for very many members', () => {
   })
 
   test('who leaves in between is handed nothing', async () => {
-    const { log, group, close } = await opened()
+    const { channel, log, group, close } = await opened()
     const received: number[] = []
-    const all = Array.from({ length: members }, (_, index) => member(() => received.push(index)))
-    for (const each of all) group.members.add(each)
+    for (let index = 0; index < members; index++) {
+      group.members.add(
+        member(() => {
+          received.push(index)
+          if (index === 0) setImmediate(() => group.members.clear())
+        }),
+      )
+    }
     slow()
     await log.append('c', 'lane', [event('a')])
-    await expect.poll(() => received.length, { interval: 0 }).toBeGreaterThan(0)
-    const handed = received.length
-    expect(handed).toBeLessThan(members)
-    group.members.clear()
     await log.append('c', 'lane', [event('b')])
-    for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve))
-    expect(received.length).toBe(handed)
+    await expect.poll(() => channel.next, { interval: 0 }).toBe(2)
+    expect(received.length).toBeGreaterThan(0)
+    expect(received.length).toBeLessThan(members)
     await close()
   })
 

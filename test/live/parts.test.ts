@@ -41,7 +41,7 @@ describe('outbox', () => {
           else if (action === 'newest') outbox.keepNewest(size)
           else if (action === 'take') taken.push(...outbox.take(size, 1_000_000).map(({ offset }) => offset))
           else if (action === 'batch')
-            taken.push(...(outbox.takeBatch(size)?.matched ?? []).map(({ offset }) => offset))
+            taken.push(...(outbox.takeBatch(size, 1_000_000)?.matched ?? []).map(({ offset }) => offset))
           else if (action === 'push') outbox.push(some(size))
           else outbox.pushBatch(batch(some(size)))
         }
@@ -73,22 +73,32 @@ describe('outbox', () => {
     expect(outbox.takeGaps()).toEqual([{ reason: 'conflated', from: 0, to: 3, count: 2 }])
   })
 
-  test('a batch stays whole, with the frame that all share, unless it is small and another waits', () => {
-    const outbox = new Outbox()
-    const one = batch([event(0, 'a'), event(1, 'b')])
-    outbox.pushBatch(one)
-    expect(outbox.takeBatch(1)).toBeUndefined()
-    expect(outbox.takeBatch(2)).toBe(one)
-    expect(outbox).toMatchObject({ length: 0, bytes: 0, empty: true })
+  test('batches stay whole, and are one for all for whom the same waits', () => {
     const large = batch([event(4, 'x'.repeat(20_000))])
-    outbox.pushBatch(batch([event(2, 'a')]))
-    outbox.pushBatch(batch([event(3, 'a')]))
-    outbox.pushBatch(large)
-    outbox.pushBatch(batch([event(5, 'a')]))
-    expect(outbox.takeBatch(9)).toBeUndefined()
-    expect(outbox.take(2, 9_999).map(({ offset }) => offset)).toEqual([2, 3])
-    expect(outbox.takeBatch(9)).toBe(large)
-    expect(outbox.length).toBe(1)
+    const waiting = [batch([event(0, 'a'), event(1, 'b')]), batch([event(2, 'a')]), large, batch([event(5, 'a')])]
+    const [one, other] = [new Outbox(), new Outbox()]
+    for (const outbox of [one, other]) for (const each of waiting) outbox.pushBatch(each)
+    expect(one.takeBatch(1, 1_000)).toBeUndefined()
+    const joined = one.takeBatch(9, 1_000)
+    expect(joined?.matched.map(({ offset }) => offset)).toEqual([0, 1, 2])
+    expect(other.takeBatch(9, 1_000)).toBe(joined)
+    expect(one.takeBatch(9, 1_000)).toBe(large)
+    expect(one.takeBatch(9, 1_000)).toBe(waiting[3])
+    expect(one).toMatchObject({ length: 0, bytes: 0, empty: true })
+    expect(other.takeBatch(1, 1_000)).toBe(large)
+  })
+
+  test('of batches every other one is dropped whole; of one, every other event', () => {
+    const outbox = new Outbox()
+    const batches = [0, 2, 4].map((offset) => batch([event(offset, null), event(offset + 1, null)]))
+    for (const each of batches) outbox.pushBatch(each)
+    expect(outbox.sample()).toBe(2)
+    expect(outbox.takeGaps()).toEqual([{ reason: 'sampled', from: 2, to: 3, count: 2 }])
+    expect(outbox.sample()).toBe(2)
+    expect(outbox.sample()).toBe(1)
+    expect(outbox.take(9, 9_999).map(({ offset }) => offset)).toEqual([5])
+    expect(outbox.takeGaps()).toEqual([{ reason: 'sampled', from: 0, to: 4, count: 3 }])
+    expect(outbox.sample()).toBe(0)
   })
 
   test('one event goes however large it is', () => {
