@@ -37,7 +37,8 @@ function operation(route: Route): Document {
   for (const [status, { description, content }] of Object.entries(route.answers)) {
     responses[status] = { description, ...(content ? { content: contents(content) } : {}) }
   }
-  for (const status of route.problems) {
+  const refusals = route.permission === 'anyone' ? [] : [401, 403]
+  for (const status of [...route.problems, ...refusals]) {
     const example = { title: 'Error', status, code: 'some_code', detail: 'What is wrong, and where.' }
     const content = { 'application/problem+json': { schema: problemDetails, example } }
     responses[String(status)] ??= { description: 'A problem.', content: contents(content) }
