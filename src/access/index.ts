@@ -1,6 +1,4 @@
 export { type Access, type Credentials, createAccess } from './access.ts'
-export { publicAlgorithms, secretAlgorithms } from './algorithms.ts'
 export type { ClientCertificate } from './certificate.ts'
 export { FollowedFiles } from './files.ts'
-export { patternClaims } from './patterns.ts'
 export type { AccessRule, AccessSettings, TokenSettings } from './settings.ts'

@@ -21,19 +21,10 @@ export function nameTest(pattern: string, claims: Claims): NameTest | undefined 
   return (name) => (meansInternal || !internal.test(name)) && spellings.some((texts) => fits(texts, name))
 }
 
-/** The names of the claims in a pattern; undefined if its braces do not add up. */
-export function patternClaims(pattern: string): readonly string[] | undefined {
-  const claims = parse(pattern).flatMap((part) => (part.kind === 'claim' ? [part.text] : []))
-  const rest = pattern.replaceAll(placeholder, '')
-  return /[{}]/.test(rest) ? undefined : claims
-}
-
 interface Part {
   readonly kind: 'text' | 'any' | 'claim'
   readonly text: string
 }
-
-const placeholder = /\{[^{}]+\}/g
 
 function parse(pattern: string): Part[] {
   return (pattern.match(/\{[^{}]+\}|\*|(?:(?!\{[^{}]+\})[^*])+/g) ?? []).map((text): Part => {

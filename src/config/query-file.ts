@@ -21,13 +21,15 @@ export interface ParsedQuery {
   readonly problems: readonly Problem[]
 }
 
-/** The permission for SQL of the caller's own has this name. */
-const reserved = 'sql'
+/** Permissions for something else have these names: any SQL, and vectors of texts. */
+const reserved: Readonly<Record<string, string>> = { sql: "SQL of the caller's own", embeddings: 'vectors of texts' }
 
 const queryName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a query name has lower-case letters, digits and "-" (63 characters at most)')
-  .refine((name) => name !== reserved, `"${reserved}" stands for SQL of the caller's own; choose another name`)
+  .refine((name) => !Object.hasOwn(reserved, name), {
+    error: ({ input }) => `"${input}" stands for ${reserved[String(input)]}; choose another name`,
+  })
 
 const type = z
   .string()
