@@ -66,7 +66,8 @@ describe.skipIf(redis === undefined)('a processor and gateways on one Redis, in 
       expect(pipelines).toEqual([])
       const socket = await Socket.open(address)
       socket.send({ id: 1, type: 'subscribe', channel: 'ticks', since: { last: 1 } })
-      expect(await socket.ofType('events')).toMatchObject({ events: [{ value: { n: expect.any(Number) } }] })
+      const { events } = await socket.ofType('events')
+      expect(events).toContainEqual(expect.objectContaining({ value: { n: expect.any(Number) } }))
       socket.close()
     }
   })

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { openEmbeddedLog } from '../../connectors/embedded-log/index.ts'
 import { Socket } from '../live/socket.ts'
 import { until } from '../support/api.ts'
-import { runCli, startCli, tempFolder } from '../support/cli.ts'
+import { startCli, tempFolder } from '../support/cli.ts'
 
 const secret = 'a-secret-of-thirty-two-bytes-or-more!'
 const serverToken = 'the-token-of-the-server-itself'
@@ -100,6 +101,10 @@ test('what waits is stored when the process ends', async () => {
   await fetch(`${server.address}/v1/topics`, { headers: { authorization: 'Bearer wrong-and-unknown' } })
   server.kill('SIGTERM')
   await server.exited
-  const read = await runCli(['topics', 'millrace.audit', '--json'], { cwd: folder.path })
-  expect(read.stdout).toContain('"records":1')
+  const log = await openEmbeddedLog(join(folder.path, 'data/log'))
+  const records = await log.read({ topic: 'millrace.audit', partition: 0 }, 0, { events: 10, bytes: 10_000 })
+  await log.close()
+  expect(records.map(({ value }) => new TextDecoder().decode(value ?? undefined))).toEqual([
+    expect.stringContaining('"code":"token_invalid"'),
+  ])
 })
