@@ -12,6 +12,8 @@ export interface LiveServer extends AsyncDisposable {
   /** Appends a note for each text, in this order, under `key` if one is given. */
   publish(texts: readonly string[], key?: string): Promise<void>
   order(...orders: readonly Order[]): Promise<void>
+  /** Appends a tombstone. */
+  cancel(id: string): Promise<void>
   /** Ends the process and waits for it. */
   stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
   start(): Promise<void>
@@ -33,7 +35,7 @@ sinks:
   'pipelines/orders.yaml': `
 name: orders
 source: { topic: orders }
-id: value.id
+id: key
 sinks:
   - live: orders
   - clickhouse:
@@ -60,14 +62,13 @@ export async function startLiveServer(): Promise<LiveServer> {
   const launch = () => startCli(['run'], { cwd: folder.path, env: { MILLRACE_SERVER_PORT: String(port) } })
   let running: RunningCli = await launch()
   const { address } = running
-  const append = async (topic: string, events: readonly { readonly key: string }[]) => {
-    const response = await fetch(`${address}/v1/topics/${topic}/events?key=/key`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(events),
-    })
+  const post = async (path: string, type: string, body: unknown) => {
+    const init = { method: 'POST', headers: { 'content-type': type }, body: JSON.stringify(body) }
+    const response = await fetch(`${address}/v1/topics/${path}`, init)
     if (!response.ok) throw new Error(await response.text())
   }
+  const append = (topic: string, events: readonly { readonly key: string }[]) =>
+    post(`${topic}/events?key=/key`, 'application/json', events)
   return {
     address,
     publish: (texts, key) =>
@@ -80,6 +81,10 @@ export async function startLiveServer(): Promise<LiveServer> {
         'orders',
         orders.map((order) => ({ ...order, key: order.id })),
       ),
+    cancel: (id) => {
+      const tombstone = { specversion: '1.0', id, source: '/test', type: 'order', partitionkey: id }
+      return post('orders/events', 'application/cloudevents+json', tombstone)
+    },
     stop: async (signal) => {
       running.kill(signal)
       await running.exited

@@ -26,6 +26,7 @@ export function App({ parts }: { readonly parts: readonly string[] }) {
       {shown && parts.includes('events') && <Events />}
       {shown && parts.includes('twice') && <Events id="again" />}
       {shown && parts.includes('latest') && <Latest />}
+      {shown && parts.includes('standing') && <Standing />}
       {shown && parts.includes('publish') && <PublishForm />}
       {shown && parts.includes('query') && <LiveQuery />}
       {shown && parts.includes('follow') && <Orders />}
@@ -56,6 +57,21 @@ function Latest() {
         {[...latest].map(([name, { value }]) => (
           <li key={name}>
             {name}: {value.text}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Standing() {
+  const { latest, state } = useLatest<Order>('orders', { since: { last: 100 }, keep: 3 })
+  return (
+    <section id="standing" data-state={state}>
+      <ul>
+        {[...latest].map(([id, { value }]) => (
+          <li key={id}>
+            {id}: {value.total}
           </li>
         ))}
       </ul>
