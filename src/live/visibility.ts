@@ -33,9 +33,7 @@ export class Visibility {
 
   /** A retraction has no fields: it is seen by those who could see what it retracts, as far as that is remembered. */
   readonly sees = (event: ChannelEvent): boolean =>
-    event.retracts
-      ? this.#memory.rowsOf(event.event.id).some((row) => this.#holdsOn(row))
-      : this.#holdsOn(this.#memory.rowOf(event))
+    event.retracts ? this.#remembers(event.event.id) : this.#holdsOn(this.#memory.rowOf(event))
 
   /** `sees` for one that reads the log by itself, in order: it also knows what it has come by before the retraction. */
   alone(): (event: ChannelEvent) => boolean {
@@ -44,8 +42,8 @@ export class Visibility {
       const { id } = event.event
       if (event.retracts) return this.sees(event) || older.has(id)
       if (!this.sees(event)) return false
-      // What the channel remembers need not be remembered here.
-      if (this.#memory.rowsOf(id).length === 0) addBounded(older, id, rememberedAlone)
+      // What the channel remembers need not be remembered here; it may not have come as far, and know an earlier one only.
+      if (!this.#remembers(id)) addBounded(older, id, rememberedAlone)
       return true
     }
   }
@@ -53,6 +51,11 @@ export class Visibility {
   /** To be called once. */
   release(): void {
     this.#release()
+  }
+
+  /** Whether an event of this id could be seen, as far as the channel has come and remembers. */
+  #remembers(id: string): boolean {
+    return this.#memory.rowsOf(id).some((row) => this.#holdsOn(row))
   }
 
   #holdsOn(row: Row): boolean {
