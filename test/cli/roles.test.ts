@@ -121,6 +121,14 @@ test('a gateway without Redis does not start', async () => {
   expect(existsSync(join(folder.path, 'data'))).toBe(false)
 })
 
+test('a gateway whose audit trail has no place does not start, unless there is to be none', async () => {
+  await using folder = await tempFolder()
+  const env = { MILLRACE_REDIS_URL: 'redis://127.0.0.1:1', MILLRACE_SERVER_TOKEN: 'a-token-of-the-server' }
+  const refusal = { code: 'not_bound', hint: expect.stringContaining('MILLRACE_SERVER_AUDIT') }
+  await expect(start('gateway', folder.path, env)).rejects.toMatchObject(refusal)
+  await start('gateway', folder.path, { ...env, MILLRACE_SERVER_AUDIT: 'false' })
+})
+
 test('a pipeline whose live events nobody could read fails and says why', async () => {
   await using folder = await tempFolder()
   const { address } = await start('processor', folder.path, {}, ticks)
