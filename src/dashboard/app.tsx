@@ -9,11 +9,18 @@ import { ClientContext, openClient, storedToken, storeToken } from './session.ts
 export function App() {
   const [token, setToken] = useState(storedToken)
   const [refused, setRefused] = useState(false)
-  const [client, setClient] = useState<Client | undefined>(undefined)
+  const [opened, setOpened] = useState<{ readonly client: Client; readonly token: string | undefined } | undefined>()
   useEffect(() => {
-    const opened = openClient(token, () => setRefused(true))
-    setClient(opened)
-    return () => opened.close()
+    let current = true
+    // What is still under way with the token before says nothing of this one.
+    const client = openClient(token, () => {
+      if (current) setRefused(true)
+    })
+    setOpened({ client, token })
+    return () => {
+      current = false
+      client.close()
+    }
   }, [token])
   if (refused) {
     const enter = (entered: string) => {
@@ -28,9 +35,9 @@ export function App() {
       </main>
     )
   }
-  if (!client) return null
+  if (!opened || opened.token !== token) return null
   return (
-    <ClientContext.Provider value={client}>
+    <ClientContext.Provider value={opened.client}>
       <Dashboard />
     </ClientContext.Provider>
   )

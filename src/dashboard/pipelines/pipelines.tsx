@@ -9,10 +9,12 @@ export function Pipelines({ feed: { pipelines, history } }: { readonly feed: Pip
           <div class="pipeline placeholder" />
         </div>
       ) : pipelines.length === 0 ? (
-        <p class="panel empty">
-          No pipeline runs yet. Put a YAML file into <code>pipelines/</code> and start <code>millrace run</code> again,
-          or begin with an example: <code>millrace init</code>.
-        </p>
+        <div class="panel">
+          <p class="empty">
+            No pipeline runs yet that you may see. Put a YAML file into <code>pipelines/</code> and start{' '}
+            <code>millrace run</code> again, or begin with an example: <code>millrace init</code>.
+          </p>
+        </div>
       ) : (
         <div class="pipeline-grid">
           {pipelines.map((pipeline) => (
