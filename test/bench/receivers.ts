@@ -17,13 +17,15 @@ export interface Window {
   /** Events a second over all clients. */
   readonly rate: number
   readonly eventsPerFrame: number
+  /** What clients were told they had missed, for they were slow, as a share of what was sent. */
+  readonly missed: number
   readonly delays: readonly number[]
 }
 
 /** Live clients in a process of their own. */
 export class Receivers implements AsyncDisposable {
   readonly #child: ChildProcess
-  #last: Received = { events: 0, frames: 0, bytes: 0, at: 0, delays: [] }
+  #last: Received = { events: 0, frames: 0, bytes: 0, missed: 0, at: 0, delays: [] }
   #delays: number[] = []
 
   private constructor(child: ChildProcess) {
@@ -63,6 +65,7 @@ export class Receivers implements AsyncDisposable {
     return {
       rate: ((after.events - before.events) * 1000) / (after.at - before.at),
       eventsPerFrame: (after.events - before.events) / (after.frames - before.frames),
+      missed: (after.missed - before.missed) / Math.max(1, after.events - before.events + after.missed - before.missed),
       delays: this.#delays,
     }
   }
