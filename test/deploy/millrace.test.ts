@@ -146,6 +146,7 @@ describe.skipIf(!found)('Millrace with the environment of docker-compose.yml', (
     const keys = await live.keys(`*${name}*`)
     live.disconnect()
     expect(keys).not.toEqual([])
-    expect(output).not.toMatch(/WARN|ERROR/)
+    // That it speaks no TLS is said on purpose: in the compose file only this machine can reach it.
+    expect(output.replace(/.*tokens and events go over the network in the clear.*/, '')).not.toMatch(/WARN|ERROR/)
   })
 })
