@@ -72,12 +72,9 @@ export async function subscribe(
 /** Throws `Forbidden`, and what `LiveQueries.subscribe` throws. */
 async function subscribeQuery(request: QuerySubscribeRequest, principal: Principal, asked: Asked): Promise<void> {
   audited('query', request.query, principal, asked)
-  const { context, credentials, subscriptions, sender } = asked
+  const { context, subscriptions, sender } = asked
   await subscriptions.add(
-    async (id) => {
-      const held = await context.queries.subscribe(id, request, principal, sender)
-      return kept(held, credentials)
-    },
+    (id) => context.queries.subscribe(id, request, principal, sender),
     ({ flow, epoch, offset, recovered }) => {
       sender.reply({ id: request.id, type: 'subscribed', subscription: flow.id, epoch, offset, recovered })
       sender.wake()
@@ -98,7 +95,7 @@ async function open(
   channel: string,
   options: SubscribeOptions,
   principal: Principal,
-  { context, credentials, sender, embeddings }: Asked,
+  { context, sender, embeddings }: Asked,
 ): Promise<HeldChannel> {
   checkState(options.presence?.state)
   const visible = principal.rows('subscribe', channel)
@@ -119,7 +116,7 @@ async function open(
   context.observer.subscription(channel, 1)
   context.presence.count(channel, 1)
   let present: SessionPresence | undefined
-  const held = {
+  return {
     flow: subscription,
     from,
     recovered,
@@ -140,15 +137,6 @@ async function open(
       context.presence.count(channel, -1)
     },
   }
-  return kept(held, credentials)
-}
-
-/** Another token may have been shown while it was opened. */
-function kept<T extends Held>(held: T, credentials: Credentials): T {
-  const ending = held.review(credentials.require())
-  if (ending === undefined) return held
-  held.release()
-  throw ending.retry ? new Retryable(ending) : new Forbidden(ending)
 }
 
 function forbidden(principal: Principal, channel: string): { code: string; message: string } {

@@ -1,5 +1,6 @@
-import { InvalidInput } from '../core/errors.ts'
+import { Forbidden, InvalidInput, Retryable } from '../core/errors.ts'
 import type { Principal } from '../core/principal.ts'
+import type { Credentials } from './credentials.ts'
 import type { Flow } from './flow.ts'
 import type { Sender } from './sender.ts'
 import type { SessionPresence } from './session-presence.ts'
@@ -19,13 +20,15 @@ export interface Held {
 /** The subscriptions of one session by their ids, at most `limit`, those that are being opened included. */
 export class SessionSubscriptions {
   readonly #sender: Sender
+  readonly #credentials: Credentials
   readonly #limit: number
   readonly #held = new Map<string, Held>()
   readonly #opening = new Set<string>()
   #closed = false
 
-  constructor(sender: Sender, limit: number) {
+  constructor(sender: Sender, credentials: Credentials, limit: number) {
     this.#sender = sender
+    this.#credentials = credentials
     this.#limit = limit
   }
 
@@ -40,7 +43,8 @@ export class SessionSubscriptions {
   /**
    * Adds what `open` makes under the id that it is given: the smallest that is free, so that sessions that subscribe to
    * the same have the same ids and share frames. `opened` is to tell the client, in the same turn; it is not called if
-   * the session has ended meanwhile. Throws `InvalidInput` (`too_many_subscriptions`), and what `open` throws.
+   * the session has ended meanwhile. Throws `InvalidInput` (`too_many_subscriptions`), what `open` throws, and why it
+   * cannot be if another token has been shown since it was asked for.
    */
   async add<T extends Held>(open: (id: string) => Promise<T>, opened: (held: T) => void): Promise<void> {
     if (this.size >= this.#limit) throw tooManySubscriptions(this.#limit)
@@ -49,6 +53,12 @@ export class SessionSubscriptions {
     try {
       const held = await open(id)
       if (this.#closed) return held.release()
+      // In the same turn in which it begins to be reviewed with the others.
+      const ending = held.review(this.#credentials.require())
+      if (ending) {
+        held.release()
+        throw ending.retry ? new Retryable(ending) : new Forbidden(ending)
+      }
       this.#held.set(id, held)
       this.#sender.flows.add(held.flow)
       opened(held)

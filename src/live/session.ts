@@ -86,7 +86,7 @@ export class Session {
     this.#sender = sender
     this.#meter = new RequestMeter(limits)
     const credentials = new Credentials(principal, limits.authenticateMs, end)
-    const subscriptions = new SessionSubscriptions(sender, limits.subscriptions)
+    const subscriptions = new SessionSubscriptions(sender, credentials, limits.subscriptions)
     const embeddings = new Gate(limits.embeddings)
     this.#asked = { context, address, credentials, subscriptions, sender, embeddings, end }
     observer.session(encoding.name, 1)

@@ -137,6 +137,32 @@ test('a subscription that was being opened with the token before is not let thro
   expect(await changed).toMatchObject({ code: 'rows_changed', retry: true })
 })
 
+test('whenever another token is shown while a subscription is being opened, it is not let through', async () => {
+  for (let turns = 0; turns < 40; turns++) {
+    let open: () => void = () => undefined
+    const opening = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    class SlowLog extends MemoryLiveLog {
+      override async head(channel: string) {
+        await opening
+        return super.head(channel)
+      }
+    }
+    await using world = scene({}, new SlowLog())
+    world.tokens.set('none', principal({ may: [] }))
+    const client = new DirectClient(world.live, principal({}))
+    client.session.receive('{"id":1,"type":"subscribe","channel":"c"}')
+    await new Promise((resolve) => setImmediate(resolve))
+    open()
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+    await client.ask({ id: 2, type: 'authenticate', token: 'none' })
+    const { type } = await client.next(({ id }) => id === 1)
+    if (type === 'subscribed') expect(client.received).toMatchObject([{ type: 'ended', code: 'forbidden' }])
+    else expect(type).toBe('error')
+  }
+})
+
 test('the smallest free id is given again, and nothing of the one before comes under it', async () => {
   await using world = scene()
   await append(world, ...Array.from({ length: 2_000 }, (_, index) => index))
