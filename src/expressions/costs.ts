@@ -6,14 +6,25 @@ import { children, macroOf, walk } from './tree.ts'
 const buildingMacros = new Set(['map', 'bind'])
 
 /**
- * Macros that could make an expression cost far more than its length and its event's: one within another runs once for
+ * What costs the square of how often it stands there: each `+` of lists copies all that is before it, and for each `?:`
+ * whose branches differ in type the whole expression is checked anew.
+ */
+const mostOf: Readonly<Record<string, number>> = { '+': 20, '?:': 20 }
+
+/**
+ * What could make an expression cost far more than its length and its event's. Of macros, one within another runs once for
  * each item, of several that build values each can double what the one before it built, and work on the event's own
  * fields is done anew for each item.
  */
 export function costProblems(root: ASTNode): ExpressionProblem[] {
   const problems: ExpressionProblem[] = []
+  const counts: Record<string, number> = {}
   let building = 0
   walk(root, (node) => {
+    const most = mostOf[node.op]
+    counts[node.op] = (counts[node.op] ?? 0) + 1
+    if (most !== undefined && counts[node.op] === most + 1)
+      problems.push({ message: `"${node.op}" may stand ${most} times in an expression here`, at: node.start })
     const macro = macroOf(node)
     if (macro === undefined) return
     if (buildingMacros.has(macro.name) && ++building === 2)

@@ -315,6 +315,14 @@ describe('expressions from clients', () => {
     expect(() => strict.compile(text, 'bool')).not.toThrow()
   })
 
+  it.each([
+    ['+', (times: number) => `size(value.tags${' + value.tags'.repeat(times)}) > 0`],
+    ['?:', (times: number) => Array.from({ length: times }, () => '(value.flag ? 1 : "a") == 1').join(' || ')],
+  ])('have no more than some of what each time costs as much as all the others: %s', (operator, times) => {
+    expect(() => strict.compile(times(20), 'bool')).not.toThrow()
+    expect(() => strict.compile(times(21), 'bool')).toThrow(`"${operator}" may stand 20 times`)
+  })
+
   it('fail where their patterns take too long on a text, each event anew', () => {
     const run = strict.compile('value.text.matches("(a|b|c)*d") || value.text.matches("(a|b)*c")', 'bool')
     const of = (length: number): Scope => ({ ...scope, value: { text: 'a'.repeat(length) } })
