@@ -162,7 +162,7 @@ async function showState({ id, subscription, state }: PresenceRequest, asked: As
 
 async function publish({ id, topic, events, key }: PublishRequest, principal: Principal, asked: Asked): Promise<void> {
   audited('publish', topic, principal, asked)
-  const positions = await asked.context.publish(topic, events, key, principal.rows('publish', topic))
+  const positions = await asked.context.publish(topic, events, key, principal)
   asked.sender.reply({ id, type: 'published', positions })
 }
 

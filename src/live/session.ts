@@ -1,7 +1,7 @@
 import type { Audit } from '../core/audit.ts'
 import { errorMessage } from '../core/errors.ts'
 import type { Position } from '../core/event.ts'
-import type { Principal, RowFilter } from '../core/principal.ts'
+import type { Principal } from '../core/principal.ts'
 import type { ChannelPresence } from './channel-presence.ts'
 import { Credentials } from './credentials.ts'
 import type { Encoding } from './encoding.ts'
@@ -18,12 +18,12 @@ import { type Asked, answer, errorReply, subscribe } from './session-requests.ts
 import { SessionSubscriptions } from './session-subscriptions.ts'
 import type { Ending } from './subscription.ts'
 
-/** `rows`: what the client may publish. */
+/** `principal` may publish to the topic. */
 export type Publish = (
   topic: string,
   events: readonly JsonValue[],
   key: string | undefined,
-  rows: RowFilter | undefined,
+  principal: Principal,
 ) => Promise<Position[]>
 
 export interface SessionContext {

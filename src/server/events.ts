@@ -9,7 +9,7 @@ import type { Codec } from '../core/serde.ts'
 import { readQuery, readText } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { readEvents } from './event-body.ts'
-import { mayAny, topicActions, untilExpired } from './permission.ts'
+import { mayAny, principalOf, topicActions, untilExpired } from './permission.ts'
 import { publish, topicNotFound } from './publish.ts'
 import { pathParameter, type Routes } from './route.ts'
 import { answer, anyJson, position, wholeNumber } from './schemas.ts'
@@ -93,7 +93,7 @@ export function eventRoutes(routes: Routes, { services, limits, live }: GatewayC
     async (c) => {
       const { key } = readQuery(c, publishQuery)
       const events = readEvents(c, await readText(c, limits.bodyBytes))
-      const positions = await publish(services, pathParameter(c, 'topic'), events, key, c.get('rows'))
+      const positions = await publish(services, pathParameter(c, 'topic'), events, key, principalOf(c))
       return c.json({ accepted: positions.length, positions })
     },
   )

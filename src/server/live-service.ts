@@ -40,9 +40,9 @@ export function createLive({
     limits,
     authenticate: (token) => access.authenticate({ token }),
     audit,
-    publish: (topic, events, key, rows) => {
+    publish: (topic, events, key, principal) => {
       const given = events.map((value) => ({ value }))
-      return publish(services, topic, given, key, rows)
+      return publish(services, topic, given, key, principal)
     },
   })
 }

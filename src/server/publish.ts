@@ -1,10 +1,11 @@
 import { Forbidden, InvalidInput, NotFound } from '../core/errors.ts'
 import { type Headers, isJsonObject, type Json, type NewRecord, type Position } from '../core/event.ts'
 import { didYouMean } from '../core/nearest.ts'
-import type { RowFilter } from '../core/principal.ts'
+import type { Principal, RowFilter } from '../core/principal.ts'
 import { matchesRows } from '../core/rows.ts'
 import type { Codec } from '../core/serde.ts'
 import type { Services } from '../core/services.ts'
+import { topicActions } from './permission.ts'
 import { type Detail, InvalidRequest } from './problem.ts'
 
 /** An event as a client gives it. `value: null` is a tombstone and needs a key. */
@@ -23,7 +24,7 @@ const encoder = new TextEncoder()
 
 /**
  * Appends events, all or none, and answers when they are durable. `keyPointer` takes keys from the values.
- * `rows`: what the caller may publish; throws `Forbidden` (`foreign_rows`) for anything else.
+ * Of someone who may publish only some rows, throws `Forbidden` (`foreign_rows`) for anything else.
  * Throws `InvalidRequest` (422, `invalid_events`) with what is wrong with each bad one, (413, `too_many_events`), and
  * `NotFound` for the topic.
  */
@@ -32,11 +33,11 @@ export async function publish(
   topic: string,
   events: readonly GivenEvent[],
   keyPointer: string | undefined,
-  rows: RowFilter | undefined,
+  principal: Principal,
 ): Promise<Position[]> {
   if (events.length === 0) throw new InvalidRequest(400, { code: 'no_events', message: 'The request has no events.' })
   if (events.length > maxEvents) throw tooManyEvents()
-  assertOwnRows(topic, events, rows)
+  assertOwnRows(topic, events, principal.rows('publish', topic))
   const steps = keyPointer === undefined ? undefined : parsePointer(keyPointer)
   const codec = await services.serde.codec(topic, 'write')
   const errors: Detail[] = []
@@ -52,10 +53,9 @@ export async function publish(
     return await log.append(topic, records)
   } catch (error) {
     if (!(error instanceof NotFound)) throw error
-    throw topicNotFound(
-      topic,
-      (await log.topics()).map(({ name }) => name),
-    )
+    const names = (await log.topics()).map(({ name }) => name)
+    const known = names.filter((name) => topicActions.some((action) => principal.may(action, name)))
+    throw topicNotFound(topic, known)
   }
 }
 

@@ -167,13 +167,15 @@ test('lists have what the caller may, and nothing else', async () => {
 test('a name that the caller may not know is not guessed for it', async () => {
   const missing = await call({ caller: 'limited' }, 'GET /v1/topics/orders.nex')
   expect(missing).toMatchObject({ status: 404, body: { detail: expect.stringContaining('orders.new') } })
-  const rules: AccessRule[] = [{ subscribe: ['hiddem'] }]
+  const rules: AccessRule[] = [{ subscribe: ['hiddem'], publish: ['hiddem'] }]
   await using other = await startServer({ access: { jwt: { secret, clockTolerance }, access: rules } })
   await other.log.ensureTopic('hidden', {})
   const headers = { authorization: `Bearer ${await signBySecret(secret)}` }
-  const answer = await other.fetch('/v1/topics/hiddem/events', { headers })
-  expect(answer.status).toBe(404)
-  expect(await answer.text()).not.toContain('hidden')
+  for (const request of [{}, json({ a: 1 })]) {
+    const answer = await other.fetch('/v1/topics/hiddem/events', { ...request, headers })
+    expect(answer.status).toBe(404)
+    expect(await answer.text()).not.toContain('hidden')
+  }
 })
 
 describe('rows of ones own', () => {
