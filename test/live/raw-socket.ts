@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
 
@@ -38,7 +37,8 @@ export function frame(opcode: number, payload: Buffer, { final = true, length = 
 export async function closeCode(socket: Socket): Promise<number | undefined> {
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  await once(socket, 'close')
+  // A reset is an end as well, where the client still wrote when the server had closed.
+  await new Promise((resolve) => socket.once('close', resolve))
   const bytes = Buffer.concat(chunks)
   for (let at = 0; at + 1 < bytes.length; ) {
     const short = (bytes[at + 1] ?? 0) & 0x7f
