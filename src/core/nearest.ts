@@ -5,6 +5,8 @@ export function nearestName(name: string, known: Iterable<string>): string | und
   let best: string | undefined
   let least = Math.max(2, Math.floor(name.length / 3)) + 1
   for (const candidate of known) {
+    // It is at least as far as one is longer than the other; names come from clients, and may have millions of characters.
+    if (Math.abs(candidate.length - name.length) >= least) continue
     const far = distance(name.toLowerCase(), candidate.toLowerCase())
     if (far < least) {
       best = candidate

@@ -99,12 +99,24 @@ function safeParse<T>(schema: z.ZodType<T>, value: unknown) {
   }
 }
 
+/** Unknown fields that are told, and characters of their names: a body may have a million of either. */
+const mostUnknown = 10
+const longestName = 100
+
 /** Messages that a schema's author wrote come before these. */
 function plainMessage(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_type' && issue.input === undefined) return 'is missing'
   if (issue.code !== 'unrecognized_keys') return undefined
   const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : []
-  return issue.keys.map((key) => `unknown field "${key}"${didYouMean(key, known) || knownFields(known)}`).join('; ')
+  const told = issue.keys.slice(0, mostUnknown).map((key) => {
+    return `unknown field "${shortened(key)}"${didYouMean(key, known) || knownFields(known)}`
+  })
+  const more = issue.keys.length - told.length
+  return [...told, ...(more > 0 ? [`and ${more} more`] : [])].join('; ')
+}
+
+function shortened(name: string): string {
+  return name.length > longestName ? `${name.slice(0, longestName)}…` : name
 }
 
 function knownFields(known: readonly string[]): string {
