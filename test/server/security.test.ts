@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { errorCode } from '../../src/core/errors.ts'
 import { assertPlace, isLoopback } from '../../src/server/origins.ts'
+import { signBySecret } from '../access/signing.ts'
 import { type Harness, json, startServer } from './harness.ts'
 
 /** `fetch` does not let a caller choose `Host` and `Origin`. */
@@ -194,6 +195,29 @@ test('many large requests at once do not fill the memory together', async () => 
   expect(await refused.json()).toMatchObject({ code: 'overloaded' })
   for (const socket of held) socket.destroy()
   await expect.poll(async () => (await post()).status).toBe(200)
+})
+
+test('one caller whose requests come slowly does not keep out the others', async () => {
+  const secret = 'a secret that has thirty-two bytes, and some more'
+  await using server = await startServer({
+    access: { jwt: { secret, clockTolerance: 0 }, access: [{ publish: ['tickets'] }] },
+    limits: { bodyBytes: 1_000_000, inFlightBytes: 4_000_000 },
+  })
+  await server.log.ensureTopic('tickets', {})
+  const [slow, other] = await Promise.all(['slow', 'other'].map((sub) => signBySecret(secret, { sub })))
+  const path = '/v1/topics/tickets/events'
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${slow}\r\nContent-Length: 900000\r\n\r\n[`
+  const held = Array.from({ length: 10 }, () => connect(Number(new URL(server.address).port), '127.0.0.1'))
+  for (const socket of held) socket.write(head)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const post = async (token: string | undefined) => {
+    const request = json(['x'.repeat(900_000)])
+    return (await server.fetch(path, { ...request, headers: { authorization: `Bearer ${token}` } })).status
+  }
+  expect(await post(slow)).toBe(503)
+  expect(await post(other)).toBe(200)
+  for (const socket of held) socket.destroy()
+  await expect.poll(() => post(slow)).toBe(200)
 })
 
 test('which names are this machine', () => {
