@@ -17,7 +17,7 @@ export interface Received {
   readonly missed: number
   /** Monotonic time, milliseconds. */
   readonly at: number
-  /** Milliseconds from the time in `value.sent` to the arrival, of some clients. */
+  /** Milliseconds from the time in `value.sent` to the arrival, of the last event of each frame of some clients. */
   readonly delays: readonly number[]
 }
 export type ReceiverMessage = { readonly open: number } | Received
@@ -35,6 +35,7 @@ let bytes = 0
 let missed = 0
 let delays: number[] = []
 const offsetMark = Buffer.from('"offset":')
+const sentMark = Buffer.from('"sent":')
 /** No event of the benchmarks is shorter. */
 const leastLength = 100
 
@@ -79,8 +80,10 @@ class Client {
     frames++
     bytes += payload.length
     if (!this.#watched) return
-    const now = performance.timeOrigin + performance.now()
-    for (const [, sent] of payload.toString().matchAll(/"sent":([\d.]+)/g)) delays.push(now - Number(sent))
+    const sent = payload.lastIndexOf(sentMark) + sentMark.length
+    const delay =
+      performance.timeOrigin + performance.now() - Number.parseFloat(payload.toString('latin1', sent, sent + 20))
+    delays.push(delay)
   }
 }
 
