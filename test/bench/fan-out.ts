@@ -3,15 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Benchmark, type Figure, quantile } from './figure.ts'
-import { type Product, startProduct } from './product.ts'
+import { portOf, publishing, startLiveProduct } from './live-product.ts'
 import { Receivers, type Window } from './receivers.ts'
 
-const pipeline = `
-name: fan-out
-source: { topic: events }
-sinks:
-  - live: events
-`
 const textLength = 120
 /** Offered deliveries a second: far more than the plain loop can do. */
 const offered = 2_000_000
@@ -27,7 +21,7 @@ export const fanOut: Benchmark = {
   async run() {
     const figures: Figure[] = []
     for (const clients of subscribers) figures.push(...(await compare(clients)))
-    return [...figures, ...(await oneByOne()), ...(await stalledReader()), ...(await idle())]
+    return [...figures, ...(await oneByOne())]
   },
 }
 
@@ -86,9 +80,9 @@ function portSaidBy(child: ChildProcess): Promise<number> {
 }
 
 async function withMillrace<T>(clients: number, perSecond: number, measure: Measure<T>): Promise<T> {
-  await using product = await startProduct({ 'pipelines/fan-out.yaml': pipeline })
+  await using product = await startLiveProduct()
   await using receivers = await Receivers.open({ port: portOf(product), clients, subscribe: 'events' })
-  await using _publisher = publishing(product, perSecond)
+  await using _publisher = publishing(product, perSecond, textLength)
   await sleep(warmUpMs)
   return await measure(product.cli.pid, receivers)
 }
@@ -122,94 +116,6 @@ async function cpuMs(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
-/** One reader takes nothing, and more waits for it than it may have: what the others get, and when, must stay as it is. */
-async function stalledReader(): Promise<Figure[]> {
-  const clients = 999
-  const without: number[] = []
-  const beside: number[] = []
-  for (let round = 0; round < rounds; round++) {
-    for (const [stalled, delays] of [
-      [0, without],
-      [1, beside],
-    ] as const) {
-      await using product = await startProduct({ 'pipelines/fan-out.yaml': pipeline })
-      const port = portOf(product)
-      await using _stalled = await Receivers.open({ port, clients: 1, subscribe: 'events', stalled })
-      await fill(product, 5_000, 4_000)
-      await using receivers = await Receivers.open({ port, clients, subscribe: 'events' })
-      await using _publisher = publishing(product, 50, 1_000)
-      await sleep(warmUpMs)
-      delays.push(quantile((await receivers.window(windowMs * 2)).delays, 0.99))
-    }
-  }
-  return [
-    { name: '999 subscribers, 50 events/s of 1 kB: delay, p99', value: quantile(without, 0.5), unit: 'ms' },
-    { name: 'the same beside one that reads nothing', value: quantile(beside, 0.5), unit: 'ms' },
-    {
-      name: 'beside one that reads nothing, over without',
-      value: quantile(beside, 0.5) / quantile(without, 0.5),
-      unit: 'ratio',
-      most: 1.2,
-      note: `${spread(without)}; ${spread(beside)}`,
-    },
-  ]
-}
-
-/** Connections that are subscribed to a channel on which nothing happens. */
-async function idle(): Promise<Figure[]> {
-  const clients = 10_000
-  await using product = await startProduct({ 'pipelines/fan-out.yaml': pipeline })
-  // What the first connections load and compile is not theirs.
-  await (await Receivers.open({ port: portOf(product), clients: 200, subscribe: 'idle' }))[Symbol.asyncDispose]()
-  const before = await product.memory()
-  await using _receivers = await Receivers.open({ port: portOf(product), clients, subscribe: 'idle' })
-  await sleep(warmUpMs * 2)
-  const each = ((await product.memory()) - before) * 1024 * 1024
-  return [{ name: '10,000 idle connections: memory of each', value: each / clients / 1000, unit: 'kB', most: 30 }]
-}
-
-/** Publishes at this rate, in as few requests as keep it up, until it is disposed of. */
-function publishing(product: Product, perSecond: number, length = textLength): AsyncDisposable {
-  const stop = new AbortController()
-  const run = async () => {
-    const started = performance.now()
-    for (let n = 0; !stop.signal.aborted; ) {
-      const due = Math.floor(((performance.now() - started) * perSecond) / 1000)
-      const count = Math.min(due - n, 1_000)
-      if (count > 0) await publish(product, count, length)
-      else await sleep(1)
-      n += Math.max(0, count)
-    }
-  }
-  const running = run()
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await running
-    },
-  }
-}
-
-async function fill(product: Product, count: number, length: number): Promise<void> {
-  for (let n = 0; n < count; n += 500) await publish(product, 500, length)
-}
-
-async function publish({ address }: Product, count: number, length: number): Promise<void> {
-  const sent = performance.timeOrigin + performance.now()
-  const text = 'x'.repeat(length)
-  const response = await fetch(`${address}/v1/topics/events/events`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(Array.from({ length: count }, (_, n) => ({ n, sent, text }))),
-  })
-  if (!response.ok) throw new Error(`publishing: ${response.status} ${await response.text()}`)
-  await response.arrayBuffer()
-}
-
-function portOf({ address }: Product): number {
-  return Number(new URL(address).port)
 }
 
 function spread(values: readonly number[]): string {

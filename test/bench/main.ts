@@ -7,6 +7,7 @@ import { fanOut } from './fan-out.ts'
 import type { Benchmark, Figure } from './figure.ts'
 import { kafka } from './kafka.ts'
 import { latency } from './latency.ts'
+import { idleConnections, stalledReader } from './live-sessions.ts'
 import { pipelineSpeed } from './pipeline.ts'
 import { standingSpeed } from './standing.ts'
 import { start } from './start.ts'
@@ -24,6 +25,8 @@ const benchmarks: readonly Benchmark[] = [
   embeddingMemory,
   standingSpeed,
   fanOut,
+  stalledReader,
+  idleConnections,
   docsRecall,
 ]
 
