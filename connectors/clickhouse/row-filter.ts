@@ -99,6 +99,8 @@ function assertFilterable(tokens: readonly Token[]): void {
     }
     if (kind !== 'word') continue
     if (/^SETTINGS$/i.test(text)) throw unsupported('it has SETTINGS')
+    // ClickHouse evaluates it before the filter: an error would show what others have.
+    if (/^PREWHERE$/i.test(text)) throw unsupported('it has PREWHERE, which sees all rows: write WHERE')
     const named = tokens[at - 1]?.text === ':' && /^Identifier$/i.test(text)
     if (named) throw unsupported('a parameter names a table or column')
   }
