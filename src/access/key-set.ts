@@ -14,10 +14,15 @@ export async function fitting(set: KeySet, header: JWSHeaderParameters, token: F
   try {
     return [await set(header, token)]
   } catch (error) {
-    if (error instanceof errors.JWKSNoMatchingKey) return []
+    if (error instanceof errors.JWKSNoMatchingKey || isUnusable(error)) return []
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
     const keys: Key[] = []
     for await (const key of error) keys.push(key)
     return keys
   }
+}
+
+/** Whether it says of a key of the set that it is none: that is no reason to take the set for one that cannot be fetched. */
+function isUnusable(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'DataError'
 }

@@ -274,6 +274,19 @@ describe('keys at an address', () => {
   })
   const later = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds)
 
+  test('a key of the set that cannot be used is none, and keeps nobody out', async () => {
+    const good = await makeIssuer('ES256', 'good')
+    const broken = { ...good.jwk, kid: 'broken', x: 'AA', y: 'AA' }
+    await using server = await serveKeys([good.jwk, broken])
+    const { code } = await openFor({ jwks: server.url })
+    expect(await code(await sign({ ...good, kid: 'broken' }))).toBe('token_untrusted')
+    expect(await code(await sign(good))).toBe('accepted')
+    const file = join(await folder(), 'keys.json')
+    await writeFile(file, JSON.stringify({ keys: [good.jwk, broken] }))
+    const local = await openFor({ jwks: file })
+    expect(await local.code(await sign({ ...good, kid: 'broken' }))).toBe('token_untrusted')
+  })
+
   test('are fetched once, and again for a key that is not known, but not for every one', async () => {
     const [before, after, forger] = await Promise.all(['a', 'b', 'c'].map((kid) => makeIssuer('ES256', kid)))
     if (!before || !after || !forger) throw new Error('no issuers')
