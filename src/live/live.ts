@@ -27,6 +27,9 @@ export interface LiveOptions extends Omit<HubOptions, 'standingQueries'> {
   readonly limits?: Partial<LiveLimits> | undefined
 }
 
+/** Of all sessions, how many may have shown no token yet. */
+const strangersShare = 1 / 4
+
 /** All live sessions of the process. */
 export class Live {
   readonly limits: LiveLimits
@@ -36,6 +39,8 @@ export class Live {
   readonly #queries: LiveQueries
   readonly #sessions = new Set<Session>()
   readonly #byAddress = new Map<string, number>()
+  /** Sessions that came without a token; some may have shown one since. */
+  readonly #strangers = new Set<Session>()
   readonly #heartbeat: NodeJS.Timeout
   readonly #closing = new AbortController()
   /** How many sessions there were when the server began to close. */
@@ -122,14 +127,25 @@ export class Live {
   }
 
   /** Why another session is not let in, as its close code. */
-  #refusal({ address }: Caller): [code: number, reason: string] | undefined {
+  #refusal({ address, principal }: Caller): [code: number, reason: string] | undefined {
     const { sessions, sessionsPerAddress = sessions } = this.limits
     if (this.closing.aborted) return [closeCodes.goingAway, 'shutting down']
     if (this.#sessions.size >= sessions) return [closeCodes.overloaded, 'too many sessions']
     if (address !== undefined && (this.#byAddress.get(address) ?? 0) >= sessionsPerAddress) {
       return [closeCodes.overloaded, 'too many sessions of this address']
     }
+    if (principal === undefined && this.#isFullOfStrangers()) {
+      return [closeCodes.overloaded, 'too many sessions without a token']
+    }
     return undefined
+  }
+
+  /** Whoever shows no token takes no more than a share of the places, so that others find one. */
+  #isFullOfStrangers(): boolean {
+    const most = this.limits.sessions * strangersShare
+    if (this.#strangers.size < most) return false
+    for (const session of this.#strangers) if (session.recognised) this.#strangers.delete(session)
+    return this.#strangers.size >= most
   }
 
   readonly #reconnectAfter = (): number => reconnectAfter(Math.max(this.#leaving, this.#sessions.size))
@@ -155,10 +171,12 @@ export class Live {
       caller,
       () => {
         this.#sessions.delete(session)
+        this.#strangers.delete(session)
         this.#count(caller, -1)
       },
     )
     this.#sessions.add(session)
+    if (!session.recognised) this.#strangers.add(session)
     this.#count(caller, 1)
     return session
   }

@@ -96,6 +96,11 @@ export class Session {
     return this.#asked.address
   }
 
+  /** Whether the client has shown who it is. */
+  get recognised(): boolean {
+    return this.#asked.credentials.principal !== undefined
+  }
+
   /** A text frame from the client. Never throws: what is wrong is answered. */
   receive(text: string): void {
     if (this.#closed) return

@@ -55,6 +55,19 @@ test('a wrong token ends a session that never had one, and no other', async () =
   expect(world.audit).toMatchObject([{ ...refused, principal: null }, { action: 'subscribe' }, { ...refused }])
 })
 
+test('those who show no token leave places to those who do', async () => {
+  await using world = scene({ sessions: 8 })
+  world.tokens.set('ann', principal({}))
+  const [first, second, third] = [1, 2, 3].map(() => new DirectClient(world.live, null))
+  expect(third?.closed).toMatchObject({ code: closeCodes.overloaded, reason: 'too many sessions without a token' })
+  expect(new DirectClient(world.live, principal({})).closed).toBeUndefined()
+  await first?.ask({ id: 1, type: 'authenticate', token: 'ann' })
+  expect(new DirectClient(world.live, null).closed).toBeUndefined()
+  expect(new DirectClient(world.live, null).closed).toMatchObject({ code: closeCodes.overloaded })
+  second?.session.disconnected()
+  expect(new DirectClient(world.live, null).closed).toBeUndefined()
+})
+
 test('another user is refused where someone has subscriptions', async () => {
   await using world = scene()
   world.tokens.set('bob', principal({ id: 'bob', may: ['c', 'd'] }))
