@@ -1,3 +1,5 @@
+import { Forbidden } from './errors.ts'
+
 /** What may be done with a name: of a topic, a channel, a collection, a query, a pipeline. */
 export const actions = ['publish', 'subscribe', 'search', 'query', 'manage'] as const
 export type Action = (typeof actions)[number]
@@ -20,6 +22,20 @@ export interface Principal {
   may(action: Action, name: string): boolean
   /** What it sees of that name; undefined for everything. Asked only for what it may. */
   rows(action: Action, name: string): RowFilter | undefined
+}
+
+const verbs: Readonly<Record<Action, string>> = {
+  publish: 'publish to',
+  subscribe: 'subscribe to',
+  search: 'search',
+  query: 'run the query',
+  manage: 'manage',
+}
+
+/** What someone is told who may not do it: `forbidden`, with the action and what it was asked for. */
+export function notAllowed({ id }: Principal, action: Action, name: string): Forbidden {
+  const message = `"${id}" may not ${verbs[action]} "${name}".`
+  return new Forbidden({ code: 'forbidden', message, hint: 'server.access says who may do what.' })
 }
 
 /** Who may do everything, and sees everything. */

@@ -1,5 +1,5 @@
 import { Forbidden, Unauthenticated } from '../core/errors.ts'
-import type { Action, Principal } from '../core/principal.ts'
+import { type Action, notAllowed, type Principal } from '../core/principal.ts'
 import { closeCodes } from './protocol.ts'
 
 /** Node's timers hold no longer delay. */
@@ -80,6 +80,5 @@ export class Credentials {
 
 /** Throws `Forbidden` (`forbidden`), which names the action and what it was asked for. */
 export function demand(principal: Principal, action: Action, name: string): void {
-  if (principal.may(action, name)) return
-  throw new Forbidden({ code: 'forbidden', message: `"${principal.id}" may not ${action} "${name}".` })
+  if (!principal.may(action, name)) throw notAllowed(principal, action, name)
 }

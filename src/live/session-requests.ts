@@ -1,6 +1,6 @@
 import type { AuditEntry } from '../core/audit.ts'
 import { errorCode, Forbidden, InvalidInput, MillraceError, Retryable, Unauthenticated } from '../core/errors.ts'
-import type { Action, Principal } from '../core/principal.ts'
+import { type Action, notAllowed, type Principal } from '../core/principal.ts'
 import { type Credentials, demand } from './credentials.ts'
 import type { Gate } from './gate.ts'
 import {
@@ -101,7 +101,10 @@ async function open(
   const visible = principal.rows('subscribe', channel)
   const rows = JSON.stringify(visible)
   const review = (current: Principal): Ending | undefined => {
-    if (!current.may('subscribe', channel)) return { ...forbidden(current, channel), retry: false }
+    if (!current.may('subscribe', channel)) {
+      const { code, message } = notAllowed(current, 'subscribe', channel)
+      return { code, message, retry: false }
+    }
     if (JSON.stringify(current.rows('subscribe', channel)) === rows) return undefined
     return { code: 'rows_changed', message: `What you see of "${channel}" has changed: subscribe again.`, retry: true }
   }
@@ -137,10 +140,6 @@ async function open(
       context.presence.count(channel, -1)
     },
   }
-}
-
-function forbidden(principal: Principal, channel: string): { code: string; message: string } {
-  return { code: 'forbidden', message: `"${principal.id}" may not subscribe "${channel}".` }
 }
 
 function unsubscribe({ id, subscription }: UnsubscribeRequest, { subscriptions, sender }: Asked): void {

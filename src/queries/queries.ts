@@ -6,7 +6,7 @@ import { Forbidden, InvalidInput, NotFound } from '../core/errors.ts'
 import type { Json } from '../core/event.ts'
 import type { NamedQuery, QueryParameter } from '../core/named-query.ts'
 import { didYouMean } from '../core/nearest.ts'
-import type { Principal, RowFilter } from '../core/principal.ts'
+import { notAllowed, type Principal, type RowFilter } from '../core/principal.ts'
 
 export type GivenParameters = Readonly<Record<string, Json>>
 
@@ -71,10 +71,7 @@ export class Queries {
 
   /** Whoever may not use a query learns nothing of it that its name does not say. */
   #find(name: string, principal: Principal): NamedQuery {
-    if (!principal.may('query', name)) {
-      const message = `"${principal.id}" may not query "${name}".`
-      throw new Forbidden({ code: 'forbidden', message, hint: 'server.access says who may do what.' })
-    }
+    if (!principal.may('query', name)) throw notAllowed(principal, 'query', name)
     const query = this.#queries.get(name)
     if (query) return query
     const mine = this.list(principal).map((each) => each.name)

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { AuditEntry } from '../core/audit.ts'
 import { Forbidden, Unauthenticated } from '../core/errors.ts'
-import type { Action, Principal, RowFilter } from '../core/principal.ts'
+import { type Action, notAllowed, type Principal, type RowFilter } from '../core/principal.ts'
 
 /** A request that was let in. */
 export interface Visit {
@@ -41,10 +41,7 @@ export function principalOf(c: Context): Principal {
 export function demand(c: Context, action: Action, name: string): RowFilter | undefined {
   const principal = principalOf(c)
   c.set('demand', { action, name })
-  if (!principal.may(action, name)) {
-    const message = `"${principal.id}" may not ${action} "${name}".`
-    throw new Forbidden({ code: 'forbidden', message, hint: 'server.access says who may do what.' })
-  }
+  if (!principal.may(action, name)) throw notAllowed(principal, action, name)
   c.get('visit').note({ action, name, outcome: 'allowed' })
   return principal.rows(action, name)
 }

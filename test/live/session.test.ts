@@ -15,7 +15,7 @@ test('what the principal may not is refused by name, and all of it is written do
   expect(await client.ask({ id: 1, type: 'subscribe', channel: 'd' })).toMatchObject({
     type: 'error',
     code: 'forbidden',
-    message: '"ann" may not subscribe "d".',
+    message: '"ann" may not subscribe to "d". server.access says who may do what.',
     retry: false,
   })
   expect(await client.ask({ id: 2, type: 'publish', topic: 'd', events: [1] })).toMatchObject({ code: 'forbidden' })

@@ -118,7 +118,9 @@ describe.each(asked)('%s', (route, action, name, init) => {
   test(`is refused to who may not ${action} ${name}`, async () => {
     const refused = await call({ caller: 'nobody' }, route, init)
     expect(refused).toMatchObject({ status: 403, body: { code: 'forbidden' } })
-    expect(refused.body.detail).toBe(`"ann" may not ${action} "${name}".`)
+    expect(refused.body.detail).toMatch(/^"ann" may not /)
+    expect(refused.body.detail).toContain(action)
+    expect(refused.body.detail).toContain(`"${name}".`)
     expect(audited.at(-1)).toMatchObject({ action, name, principal: 'ann', outcome: 'refused', code: 'forbidden' })
   })
 

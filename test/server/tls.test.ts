@@ -151,7 +151,7 @@ describe('certificates of clients', () => {
     expect(await get(server, '/v1/topics/orders/events', { of: ours })).toMatchObject({ status: 404 })
     expect(await get(server, '/v1/topics/tickets/events', { of: ours })).toMatchObject({
       status: 403,
-      body: { code: 'forbidden', detail: '"client" may not subscribe "tickets".' },
+      body: { code: 'forbidden', detail: '"client" may not subscribe to "tickets".' },
     })
   })
 
