@@ -89,13 +89,17 @@ export class LiveChannels {
     return { first, next }
   }
 
-  read(name: string, from: number, limit: number): StoredLiveEvent[] {
+  read(name: string, from: number, limit: number, bytes = Number.POSITIVE_INFINITY): StoredLiveEvent[] {
     const channel = this.#find(name)
     if (!channel || limit <= 0 || from >= channel.next) return []
     const start = eventKey(channel.id, Math.max(from, channel.first))
     const events: StoredLiveEvent[] = []
-    for (const { key, value } of this.#events.getRange({ start, end: eventKey(channel.id, channel.next), limit }))
+    let size = 0
+    for (const { key, value } of this.#events.getRange({ start, end: eventKey(channel.id, channel.next), limit })) {
       events.push(decode(offsetOf(key), value))
+      size += value.length
+      if (size >= bytes) break
+    }
     return events
   }
 

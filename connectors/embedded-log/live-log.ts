@@ -84,9 +84,9 @@ class EmbeddedLiveLog implements LiveLog {
     return { epoch: this.#epoch, ...this.#channels.bounds(channel) }
   }
 
-  async read(channel: string, from: number, limit: number): Promise<StoredLiveEvent[]> {
+  async read(channel: string, from: number, limit: number, bytes?: number): Promise<StoredLiveEvent[]> {
     this.#store.refresh()
-    return this.#channels.read(channel, from, limit)
+    return this.#channels.read(channel, from, limit, bytes)
   }
 
   async *follow(channel: string, from: number, signal: AbortSignal): AsyncGenerator<StoredLiveEvent[]> {

@@ -20,6 +20,7 @@ const appendBytes = 1024 * 1024
 /** What a follower gets at once, at most, but for the last event, which is whole: it is decoded at a stretch. */
 const followBatch = 500
 const followBytes = 1024 * 1024
+const unlimited = Number.MAX_SAFE_INTEGER
 const retryMs = 250
 /** Channels of which it is remembered what this process knows of them. */
 const rememberedChannels = 10_000
@@ -77,10 +78,10 @@ export class RedisLiveLog implements LiveLog {
     return { epoch, first: Number(first), next: Number(next) }
   }
 
-  async read(channel: string, from: number, limit: number): Promise<StoredLiveEvent[]> {
+  async read(channel: string, from: number, limit: number, bytes = unlimited): Promise<StoredLiveEvent[]> {
     if (limit <= 0) return []
-    const [, events = ''] = this.#keys(channel)
-    return storedEvents(await this.#connection.bytes('xrange', [events, Math.max(0, from), '+', 'COUNT', limit]))
+    const [, events] = await this.#readPage(channel, Math.max(0, from), limit, bytes)
+    return storedEvents(events)
   }
 
   /**
@@ -160,9 +161,14 @@ export class RedisLiveLog implements LiveLog {
 
   /** Undefined when the channel has another epoch by now. */
   async #readIn(epoch: string, channel: string, from: number): Promise<StoredLiveEvent[] | undefined> {
-    const reply = await this.#connection.run(readScript, this.#keys(channel), [from, followBatch, followBytes])
-    const [now, events] = Array.isArray(reply) ? reply : []
+    const [now, events] = await this.#readPage(channel, from, followBatch, followBytes)
     return String(now) === epoch ? storedEvents(events) : undefined
+  }
+
+  /** The epoch, and the events that are in it. */
+  async #readPage(channel: string, from: number, limit: number, bytes: number): Promise<readonly unknown[]> {
+    const reply = await this.#connection.run(readScript, this.#keys(channel), [from, limit, bytes])
+    return Array.isArray(reply) ? reply : []
   }
 }
 

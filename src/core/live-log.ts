@@ -40,8 +40,8 @@ export interface LiveLog {
    */
   append(channel: string, lane: string, events: readonly LiveEvent[], offsets: readonly number[]): Promise<void>
   head(channel: string): Promise<ChannelHead>
-  /** Events from an offset on, oldest first, at most `limit`. */
-  read(channel: string, from: number, limit: number): Promise<StoredLiveEvent[]>
+  /** Events from an offset on, oldest first, at most `limit`, and none more after those that have so many `bytes`, about. */
+  read(channel: string, from: number, limit: number, bytes?: number): Promise<StoredLiveEvent[]>
   /** New events from `from` on, as they are appended, in batches; ends when the signal fires. */
   follow(channel: string, from: number, signal: AbortSignal): AsyncIterable<StoredLiveEvent[]>
   channels(): Promise<readonly string[]>

@@ -2,11 +2,15 @@ import { errorMessage } from '../core/errors.ts'
 import type { Matched } from './channel-event.ts'
 import type { Encoding } from './encoding.ts'
 import type { Flow } from './flow.ts'
+import { Gate } from './gate.ts'
 import type { GroupBatch } from './group-batch.ts'
 import type { LiveLimits } from './limits.ts'
 import type { Logger } from './logger.ts'
 import { closeCodes, type GapReason, type ServerMessage } from './protocol.ts'
 import type { Connection, Ending, Subscription } from './subscription.ts'
+
+/** Pages of the log that a session reads at the same time. */
+const pagesAtATime = 4
 
 /** One client's connection, whatever carries it. */
 export interface Transport {
@@ -49,6 +53,7 @@ export interface SenderSettings {
  */
 export class Sender implements Connection {
   readonly flows = new Set<Flow>()
+  readonly reading = new Gate(pagesAtATime)
   readonly #settings: SenderSettings
   #pumping = false
   #stopped = false
@@ -70,6 +75,7 @@ export class Sender implements Connection {
   /** Nothing is sent from here on. */
   stop(): void {
     this.#stopped = true
+    this.reading.close()
     clearTimeout(this.#timer)
   }
 
@@ -151,11 +157,23 @@ export class Sender implements Connection {
     while (more && this.ready && !this.#stopped) {
       more = false
       for (const flow of this.flows) {
-        if (!this.ready) break
+        if (!this.ready) {
+          this.#beginNextWith(flow)
+          break
+        }
         if (flow.sendSome()) more = true
       }
     }
     this.#wakeWhenRateAllows()
+  }
+
+  /** Those before it have had their turn: what they have left must not keep the others from theirs. */
+  #beginNextWith(flow: Flow): void {
+    for (const served of this.flows) {
+      if (served === flow) return
+      this.flows.delete(served)
+      this.flows.add(served)
+    }
   }
 
   readonly #taken = (): void => {
@@ -170,6 +188,8 @@ export class Sender implements Connection {
 
   #wakeWhenRateAllows(): void {
     clearTimeout(this.#timer)
+    // Otherwise it goes on when the network has taken something.
+    if (!this.ready) return
     let least = Number.POSITIVE_INFINITY
     for (const flow of this.flows) least = Math.min(least, flow.readyIn ?? least)
     if (this.#stopped || least === Number.POSITIVE_INFINITY) return

@@ -4,6 +4,7 @@ import { ChannelEvent, type Matched } from './channel-event.ts'
 import { DeltaBases, SharedBudget } from './delta-bases.ts'
 import { type ConflateKey, tooCostly, tooCostlyCode } from './filters.ts'
 import type { Flow } from './flow.ts'
+import type { Gate } from './gate.ts'
 import { frameBytes, type GroupBatch } from './group-batch.ts'
 import { isRepeatable, type Matcher, matchAlone } from './matcher.ts'
 import { Outbox } from './outbox.ts'
@@ -11,6 +12,7 @@ import type { EndedMessage, GapReason, ServerMessage } from './protocol.ts'
 import { RateLimit } from './rate-limit.ts'
 
 const pageEvents = 500
+const pageBytes = 1024 * 1024
 const frameEvents = 1_000
 /** A page is bounded by itself. */
 const pageBudget = new SharedBudget(Number.POSITIVE_INFINITY)
@@ -19,6 +21,8 @@ const pageBudget = new SharedBudget(Number.POSITIVE_INFINITY)
 export interface Connection {
   /** Whether a frame can be sent at once: the network takes them and nothing older of this subscription waits. */
   readonly ready: boolean
+  /** Through which its subscriptions read the log: a few at a time, since what they read waits until it is sent. */
+  readonly reading: Gate
   sendEvents(frame: Uint8Array, subscription: Subscription, events: number): void
   /** `deltaFrom`: the client has every event of the group from this offset on, and takes deltas. */
   frame(subscription: Subscription, events: readonly Matched[], deltaFrom: number | undefined): Uint8Array
@@ -59,7 +63,13 @@ export interface SubscriptionSettings {
 export class Subscription implements Member, Flow {
   readonly id: string
   readonly channel: Channel
+  /** What is live and waits. */
   readonly outbox = new Outbox()
+  /**
+   * What it has read from the log by itself, which is sent before. It comes no faster than the client takes it: nothing of it
+   * is left out for a client that is slow, or for a rate.
+   */
+  readonly #page = new Outbox()
   readonly #group: Group
   readonly #catchUp: Matcher
   readonly #connection: Connection
@@ -95,11 +105,11 @@ export class Subscription implements Member, Flow {
   }
 
   get settled(): number | undefined {
-    return this.outbox.empty ? this.#cursor - 1 : undefined
+    return this.#nothingWaits ? this.#cursor - 1 : undefined
   }
 
   get wants(): boolean {
-    return !this.outbox.empty || this.#state === 'catching up'
+    return !this.#nothingWaits || this.#state === 'catching up'
   }
 
   /** Events flow from here on. The session calls it when the client knows the subscription's id. */
@@ -153,20 +163,19 @@ export class Subscription implements Member, Flow {
 
   sendSome(): boolean {
     if (this.#state === 'closed' || this.#state === 'waiting') return false
+    if (!this.#page.empty) {
+      this.#sendFrom(this.#page, frameEvents)
+      return true
+    }
+    if (this.#state === 'catching up') {
+      void this.#readOn()
+      return false
+    }
     const limit = this.#allowance()
     if (limit < 1 || this.#isClosed) return false
-    for (const gap of this.outbox.takeGaps()) {
-      this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
-    }
-    const batch = this.outbox.takeBatch(limit, frameBytes)
-    if (batch) this.#sendBatch(batch)
-    else {
-      const events = this.outbox.take(limit, frameBytes)
-      if (events.length > 0) this.#send(this.#connection.frame(this, events, this.#completeFrom), events.length)
-    }
-    if (this.outbox.length > 0) return true
-    if (this.#state === 'catching up') void this.#readPage()
-    return false
+    const sent = this.#sendFrom(this.outbox, limit)
+    this.#rate?.take(sent)
+    return this.outbox.length > 0
   }
 
   get readyIn(): number | undefined {
@@ -175,8 +184,11 @@ export class Subscription implements Member, Flow {
   }
 
   conflate(): void {
-    if (!this.#conflate && !this.outbox.replaces) return
-    this.#skipped('conflated', this.outbox.conflate(this.#keyOf))
+    if (this.#conflate || this.outbox.replaces) this.#conflateIn(this.outbox)
+  }
+
+  #conflateIn(outbox: Outbox): void {
+    this.#skipped('conflated', outbox.conflate(this.#keyOf))
     if (this.#conflate?.tooCostly) this.tooCostly(this.#conflate.text)
   }
 
@@ -190,59 +202,82 @@ export class Subscription implements Member, Flow {
     const atOnce =
       this.#rate === undefined &&
       (this.#conflate === undefined || batch.matched.length <= 1) &&
-      this.outbox.empty &&
+      this.#nothingWaits &&
       this.#connection.ready
     if (!atOnce) this.outbox.pushBatch(batch)
     else if (batch.matched.length > 0) this.#sendBatch(batch)
   }
 
-  #sendBatch(batch: GroupBatch): void {
-    this.#send(this.#connection.sharedFrame(this, batch, this.#completeFrom), batch.matched.length)
+  /** The gaps there are and a frame. Answers how many events that was. */
+  #sendFrom(outbox: Outbox, limit: number): number {
+    for (const gap of outbox.takeGaps()) {
+      this.#connection.sendMessage({ type: 'gap', subscription: this.id, ...gap }, this)
+    }
+    const batch = outbox.takeBatch(limit, frameBytes)
+    if (batch) {
+      this.#sendBatch(batch)
+      return batch.matched.length
+    }
+    const events = outbox.take(limit, frameBytes)
+    if (events.length > 0) {
+      this.#connection.sendEvents(this.#connection.frame(this, events, this.#completeFrom), this, events.length)
+    }
+    return events.length
   }
 
-  #send(frame: Uint8Array, events: number): void {
-    if (this.#state === 'live') this.#rate?.take(events)
-    this.#connection.sendEvents(frame, this, events)
+  #sendBatch(batch: GroupBatch): void {
+    const frame = this.#connection.sharedFrame(this, batch, this.#completeFrom)
+    this.#connection.sendEvents(frame, this, batch.matched.length)
+  }
+
+  get #nothingWaits(): boolean {
+    return this.#page.empty && this.outbox.empty
   }
 
   /** For a client that takes deltas: it has every event since this offset, once what is sent next has come. */
   get #completeFrom(): number | undefined {
-    return this.#deltaFrom === undefined ? undefined : Math.max(this.#deltaFrom, this.outbox.lostTo + 1)
+    if (this.#deltaFrom === undefined) return undefined
+    return Math.max(this.#deltaFrom, this.#page.lostTo + 1, this.outbox.lostTo + 1)
   }
 
-  /** History goes as fast as the client takes it; a rate counts for what is live. */
   #allowance(): number {
-    if (this.#conflate) this.conflate()
-    if (this.#rate === undefined || this.#state !== 'live') return frameEvents
-    if (this.#conflate === undefined) this.#skipped('sampled', this.outbox.keepNewest(this.#rate.burst))
-    return Math.min(frameEvents, this.#rate.allowance)
+    const allowance = Math.min(frameEvents, this.#rate?.allowance ?? frameEvents)
+    // It looks at all that waits, so it is done when something may go, and not for each event that comes.
+    if (this.#conflate && allowance >= 1) this.conflate()
+    if (this.#rate && !this.#conflate) this.#skipped('sampled', this.outbox.keepNewest(this.#rate.burst))
+    return allowance
+  }
+
+  async #readOn(): Promise<void> {
+    if (this.#reading) return
+    this.#reading = true
+    await this.#connection.reading.pass(() => this.#readPage())
+    this.#reading = false
+    this.#connection.wake()
   }
 
   async #readPage(): Promise<void> {
-    if (this.#reading) return
-    this.#reading = true
+    // What others have read while it waited for its turn is to be sent first.
+    if (!this.#connection.ready || this.#state !== 'catching up') return
     try {
       const { log, name } = this.channel
-      const page = await log.read(name, this.#cursor, pageEvents)
+      const page = await log.read(name, this.#cursor, pageEvents, pageBytes)
       const head = await log.head(name)
-      if (this.#state !== 'catching up') return
+      if (this.#isClosed) return
       // Asked after the page: in another epoch these offsets are other events.
       if (head.epoch !== this.channel.epoch) {
         this.restart()
         return
       }
       const first = page[0]?.offset ?? head.first
-      if (first > this.#cursor) this.outbox.addGap('expired', this.#cursor, first - 1, undefined)
+      if (first > this.#cursor) this.#page.addGap('expired', this.#cursor, first - 1, undefined)
       this.#take(page)
       this.#cursor = Math.max(first, (page.at(-1)?.offset ?? first - 1) + 1)
       if (this.#cursor >= this.channel.next) this.#goLive()
     } catch (error) {
       // Of one that was closed meanwhile nobody wants to know.
       if (!this.#isClosed) this.#connection.fail(error)
-    } finally {
-      this.#reading = false
     }
-    this.#connection.wake()
   }
 
   #take(page: readonly StoredLiveEvent[]): void {
@@ -258,7 +293,8 @@ export class Subscription implements Member, Flow {
       // Within the page, since nobody keeps the values that its client had before.
       new DeltaBases(pageBudget).advance(matched)
     }
-    this.outbox.push(matched)
+    this.#page.push(matched)
+    if (this.#conflate) this.#conflateIn(this.#page)
   }
 
   #goLive(): void {

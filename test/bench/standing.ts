@@ -216,6 +216,7 @@ const noState: LaneState = { get: async (keys) => keys.map(() => undefined), set
 /** A client that takes everything at once. */
 class CountingConnection implements Connection {
   readonly ready = true
+  readonly reading = new Gate(1)
   events = 0
 
   sendEvents(_frame: Uint8Array, _subscription: unknown, events: number): void {

@@ -55,6 +55,13 @@ export function liveLogContract(
       log = await storage.open()
     }
 
+    test('no more is read after so many bytes, and one event in any case', async () => {
+      const large = ['a', 'b', 'c'].map((id) => event(id, { value: 'x'.repeat(1_000) }))
+      await log.append('c', 'lane', large, [0, 1, 2])
+      const read = async (bytes: number) => (await log.read('c', 0, 10, bytes)).length
+      expect([await read(1), await read(1_500), await read(1_000_000)]).toEqual([1, 2, 3])
+    })
+
     test('events come back whole, vectors bit by bit, also after a restart', async () => {
       const vector = Float32Array.of(0.1, -0, 3e38, 1e-45, Number.NaN)
       const events = [
