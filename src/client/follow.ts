@@ -72,17 +72,20 @@ export class Follow<Item, Value> implements AsyncIterable<Followed<Item, Value>>
     const subscription = this.#subscribe()
     this.#subscription = subscription
     let complete = true
+    let began = false
     let missed = false
     try {
       subscription.on('subscribed', ({ recovered }) => {
         complete &&= recovered
+        began = true
       })
-      await subscription.ready()
+      // From the start: a gap may come together with the answer. What was there before it is what the snapshot is for.
       subscription.on('gap', (gap) => {
-        if (this.#wants(gap)) return
+        if (!began || this.#wants(gap)) return
         missed = true
         subscription.close()
       })
+      await subscription.ready()
       const items = await this.#load()
       if (missed) return
       const known = new KnownItems(items, this.#options)

@@ -287,3 +287,18 @@ test('a channel that does not keep its events for long is told', async () => {
   const { value } = await followed[Symbol.asyncIterator]().next()
   expect(value).toMatchObject({ complete: false })
 })
+
+test('a gap that comes together with the answer is not missed: the snapshot is loaded after it', async () => {
+  const server = new FakeServer()
+  let asked = 0
+  server.answer = (message, connection) => {
+    if (message.type !== 'subscribe') return
+    connection.send({ id: message.id, type: 'subscribed', subscription: 's1', epoch: 'e', offset: 4, recovered: true })
+    if (++asked === 1) connection.send({ type: 'gap', subscription: 's1', from: 5, to: 7, reason: 'expired' })
+  }
+  const client = connect('http://localhost', { WebSocket: server.WebSocket })
+  clients.push(client)
+  const followed = client.follow<Item>('c', { snapshot: async () => [] })
+  await followed[Symbol.asyncIterator]().next()
+  expect(asked).toBe(2)
+})
