@@ -50,7 +50,6 @@ export function rowFilterContract(name: string, prepare: () => Promise<Analytics
       ['what parts know without their rows', 'SELECT min(n), max(n), max(tenant) FROM sales', [[1, 2, 'a']]],
       ['different values', 'SELECT DISTINCT tenant FROM sales', [['a']]],
       ['another condition', "SELECT n FROM sales WHERE tenant = 'b' OR n > 0 ORDER BY n", [[1], [2]]],
-      ['PREWHERE', 'SELECT n FROM sales PREWHERE n > 1', [[2]]],
       ['an alias', 'SELECT other.n FROM sales AS other ORDER BY n', [[1], [2]]],
       ['an alias that is another table', 'SELECT weather.n FROM sales AS weather ORDER BY n', [[1], [2]]],
       [
