@@ -38,7 +38,7 @@ export function Dashboard() {
       <Race />
       <main>
         {!connected && <Problem error={feed.error} />}
-        <Pipelines feed={feed} />
+        {!feed.elsewhere && <Pipelines feed={feed} />}
         <div class="columns">
           <Live files={files} />
           <div class="column">

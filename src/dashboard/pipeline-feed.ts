@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import type { Client } from '../client/index.ts'
+import { type Client, MillraceClientError } from '../client/index.ts'
 import type { Pipeline } from './api.ts'
 import { serverSentData } from './sse.ts'
 
@@ -16,13 +16,15 @@ export interface PipelineFeed {
   readonly history: ReadonlyMap<string, readonly Sample[]>
   /** Why what is shown may be out of date. */
   readonly error: unknown
+  /** This server runs none: others do, of which it is a gateway. */
+  readonly elsewhere: boolean
 }
 
 export const historySeconds = 60
 /** The server breaks the silence every 20 s. */
 const silenceMs = 50_000
 const longestDelayMs = 8_000
-const nothing: PipelineFeed = { pipelines: undefined, history: new Map(), error: undefined }
+const nothing: PipelineFeed = { pipelines: undefined, history: new Map(), error: undefined, elsewhere: false }
 
 /** The pipelines as they change, for as long as the component is there. */
 export function usePipelineFeed(client: Client): PipelineFeed {
@@ -50,6 +52,7 @@ async function follow(client: Client, signal: AbortSignal, change: (part: Partia
       change({ error: new Error('The server ended the connection.') })
     } catch (error) {
       if (signal.aborted) return
+      if (error instanceof MillraceClientError && error.code === 'route_not_found') return change({ elsewhere: true })
       change({ error })
     }
     await delay(Math.min(longestDelayMs, 500 * 2 ** attempt), signal)
