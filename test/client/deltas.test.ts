@@ -190,7 +190,7 @@ test('over connections that break and servers that are confused, every value is 
       expect(seen).toEqual(channel.events.map(({ value }, offset) => [offset, value]))
       client.close()
     }),
-    { numRuns: 15 },
+    { numRuns: 25 },
   )
 }, 120_000)
 
